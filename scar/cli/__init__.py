@@ -1,0 +1,64 @@
+"""The command line: `scar COMMAND ...`. One file a group of commands; a command imports what it needs when it runs."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import scar
+from scar.errors import GateError, InputError, RunError
+
+COMMANDS = {
+    "train style": ("scar.cli.train", "style", "train a style ranker on rows with responses by tier"),
+    "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
+    "eval": ("scar.cli.evaluate", "evaluate", "ordering accuracy of a bundle on a tiers file, beside baselines"),
+    "score": ("scar.cli.score", "score", "score every row of a pool into a run folder"),
+    "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
+    "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 2 the input is wrong (one line says how), 1 our fault or an unmet gate."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    if given[0] == "--version":
+        print(f"scar-rank {scar.__version__}")
+        return 0
+    name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
+    if name is None:
+        return _fail(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
+    module, function, _ = COMMANDS[name]
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("scar").setLevel(logging.INFO)
+    try:
+        getattr(import_module(module), function)(given[len(name.split()) :])
+    except (InputError, argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+        return _fail(2, str(error))
+    except (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        return _fail(2, f"{error.filename}: {error.strerror}")
+    except (GateError, RunError, OSError) as error:
+        return _fail(1, str(error))
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"scar: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, _, text) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: scar COMMAND [options]", "", "Rankers for instruction-tuning data: train, export, score, keep the best.",
+         "", "commands:", *lines, "", "`scar COMMAND --help` lists the options of one."]
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""The progress bar of a run: rows/s, tokens/s, padding, ETA. Silent where nobody watches."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from scar.serving.ledger import Counts
+
+
+class Bar:
+    """A Watch that draws on standard error where that is a terminal."""
+
+    def __init__(self) -> None:
+        """Make the bar; it shows from the first batch."""
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("[bold]scoring"), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
+            TextColumn("{task.fields[speed]}"), TimeRemainingColumn(), TextColumn("{task.fields[aside]}"),
+            console=self._console, disable=not sys.stderr.isatty(), transient=True,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._started = 0.0
+        self._rows = 0.0
+        self._tokens = 0
+        self._padded = 0
+
+    def __enter__(self) -> "Bar":
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop drawing."""
+        self._progress.stop()
+
+    def start(self, rows: int) -> None:
+        """Learn how many rows there are."""
+        self._started = time.perf_counter()
+        self._task = self._progress.add_task("", total=rows, speed="", aside="")
+
+    def batch(self, rows: float, tokens: int, padded: int) -> None:
+        """Draw what a batch added."""
+        if self._task is None:
+            return
+        self._rows, self._tokens, self._padded = self._rows + rows, self._tokens + tokens, self._padded + padded
+        seconds = max(1e-9, time.perf_counter() - self._started)
+        padding = 1 - self._tokens / self._padded if self._padded else 0.0
+        speed = f"{self._rows / seconds:,.1f} rows/s  {self._tokens / seconds:,.0f} tokens/s  padding {padding:.1%}"
+        self._progress.update(self._task, completed=self._rows, speed=speed)
+
+    def chunk(self, counts: Counts) -> None:
+        """Draw what is committed."""
+        if self._task is None:
+            return
+        self._rows = counts.rows
+        aside = sum(counts.set_aside.values())
+        self._progress.update(self._task, completed=counts.rows, aside=f"{aside} set aside" if aside else "")

@@ -1,0 +1,61 @@
+"""`scar score`: a pool in, a run folder out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scar.cli.parser import Parser, comma_list, from_flat
+from scar.settings import Reading, Scoring
+
+FLAGS = ("engine", "precision", "graph", "batch_tokens", "chunk_rows", "threads")
+
+
+def add_scoring(parser: Parser) -> None:
+    """Add the flags of whatever scores a pool."""
+    parser.add_argument("pool", type=str, help="file, folder or glob of .jsonl or .jsonl.gz")
+    parser.add_argument("--ranker", type=Path, required=True, help="bundle with exported graphs")
+    parser.add_argument("--carry", type=str, default="", help="columns to write beside the scores: source,lang")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    parser.add_settings(Reading)
+    parser.add_settings(Scoring, only=FLAGS)
+
+
+def scoring_of(values: dict[str, Any]) -> Scoring:
+    """Read the scoring settings out of parsed flags."""
+    carry = comma_list(values.pop("carry"))
+    return replace(from_flat(Scoring, values), carry=carry)
+
+
+def score(arguments: Sequence[str]) -> None:
+    """Score a pool."""
+    parser = Parser("score", "Score every record of a pool into a run folder; the pool itself is not touched.")
+    add_scoring(parser)
+    parser.add_argument("--out", type=Path, required=True, help="run folder")
+    values = parser.read(arguments)
+    from scar.cli.progress import Bar
+    from scar.serving.run import score_pool
+
+    with Bar() as bar:
+        report = score_pool(
+            values["pool"], values["ranker"], values["out"], reading=from_flat(Reading, values),
+            scoring=scoring_of(values), overwrite=values["overwrite"], watch=bar,
+        )  # fmt: skip
+    print_run(report)
+    print(f"scores: {report.run}   next: scar select {report.run} --top 1000 --out kept.jsonl")
+
+
+def print_run(report: Any) -> None:
+    """Print what a run did."""
+    counts = report.counts
+    if report.already:
+        print(f"{report.run} is finished already: the same pool, ranker and settings")
+    choice = report.choice
+    print(f"engine: {choice['engine']} {choice['precision']}, {choice['graph']} ({choice['why']})")
+    aside = sum(counts.set_aside.values())
+    print(f"read {counts.rows:,} rows, {counts.records:,} records: {counts.scored:,} scored, {aside:,} set aside")
+    for reason, number in sorted(counts.set_aside.items()):
+        print(f"  {number:,} {reason}")
+    if counts.truncated:
+        print(f"truncated: {counts.truncated:,} ({counts.truncated / max(1, counts.scored):.1%} of the scored)")
+    print(f"{report.seconds:.1f} s, {report.rows_per_second:,.1f} rows/s, padding {report.padding:.1%}")

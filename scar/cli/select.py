@@ -1,0 +1,109 @@
+"""`scar select` and `scar filter`: rules in, kept rows out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scar.cli.parser import Parser, from_flat
+from scar.errors import InputError
+from scar.selection.keep import KeepReport, Output
+from scar.selection.rules import Above, PerGroup, Quantile, Ratio, Rule, TopK, from_config
+from scar.settings import Reading
+
+CHOICES = ("top", "above", "quantile", "ratio", "per_group", "rules")
+
+
+def _add_rules(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="kept rows: .jsonl or .jsonl.gz")
+    parser.add_argument("--top", type=int, help="keep the N best")
+    parser.add_argument("--above", type=float, help="keep scores of at least X")
+    parser.add_argument("--quantile", type=float, help="keep scores of at least this quantile")
+    parser.add_argument("--ratio", type=float, help="keep this share, the best, rounded up")
+    parser.add_argument("--per-group", type=str, help="COLUMN=N: keep the N best of each value of a carried column")
+    parser.add_argument("--rules", type=Path, help="rules.yaml: several stages, top to bottom")
+    parser.add_argument("--by", type=str, help="score to select by; default: the ranker's")
+    parser.add_argument("--sort", action="store_true", help="write best first instead of in input order")
+    parser.add_argument("--prefix", type=str, default="scar_", help="prefix of the added columns")
+    parser.add_argument("--no-added-columns", action="store_true", help="write the original rows alone")
+
+
+def _rule(values: dict[str, Any]) -> tuple[Rule, str | None]:
+    """Make the rule that was asked for, and the score to select by."""
+    given = [name for name in CHOICES if values[name] is not None]
+    if len(given) != 1:
+        flags = ", ".join("--" + name.replace("_", "-") for name in CHOICES)
+        raise InputError(f"give exactly one of {flags}; got {len(given)}")
+    name, value, by = given[0], values[given[0]], values["by"]
+    if name == "rules":
+        rule, inside = _rules_file(value)
+        return rule, by or inside
+    if name == "per_group":
+        column, _, count = value.rpartition("=")
+        if not column or not count.isdigit():
+            raise InputError(f"--per-group {value!r}: write COLUMN=N, such as source=200")
+        return PerGroup(column, int(count)), by
+    rules: dict[str, type[Any]] = {"top": TopK, "above": Above, "quantile": Quantile, "ratio": Ratio}
+    return rules[name](value), by
+
+
+def _rules_file(path: Path) -> tuple[Rule, str | None]:
+    import yaml
+    from jsonargparse import get_loader
+
+    try:
+        # Not yaml.safe_load: YAML 1.1 takes 1e-5 for a string.
+        return from_config(get_loader("yaml")(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _output(values: dict[str, Any]) -> Output:
+    return Output(values["sort"], values["prefix"], not values["no_added_columns"], values["overwrite"])
+
+
+def select(arguments: Sequence[str]) -> None:
+    """Select from a run."""
+    parser = Parser("select", "Keep rows of a scored pool by a rule; the kept file holds the original rows.")
+    parser.add_argument("run", type=Path, help="run folder made by `scar score`")
+    _add_rules(parser)
+    parser.add_argument("--pool", type=str, help="where the pool is now, if it was moved")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    values = parser.read(arguments)
+    rule, by = _rule(values)
+    from scar.selection.keep import select as select_rows
+
+    print_kept(select_rows(values["run"], rule, values["out"], by=by, pool=values["pool"], output=_output(values)))
+
+
+def filter_(arguments: Sequence[str]) -> None:
+    """Score and select in one step."""
+    parser = Parser("filter", "Score a pool and keep its best rows: `scar score` and `scar select` in one step.")
+    from scar.cli.score import add_scoring, print_run, scoring_of
+
+    add_scoring(parser)
+    _add_rules(parser)
+    parser.add_argument("--keep-scores", action="store_true", help="leave the run folder beside the output")
+    values = parser.read(arguments)
+    rule, by = _rule(values)
+    from scar.cli.progress import Bar
+    from scar.serving.filter import filter_pool
+
+    with Bar() as bar:
+        report = filter_pool(
+            values["pool"], values["ranker"], values["out"], rule, by=by, reading=from_flat(Reading, values),
+            scoring=scoring_of(values), output=_output(values), keep_scores=values["keep_scores"], watch=bar,
+        )  # fmt: skip
+    print_run(report.run)
+    print_kept(report.kept)
+
+
+def print_kept(report: KeepReport) -> None:
+    """Print what a selection kept."""
+    for stage, dropped in report.stages:
+        print(f"{stage}: dropped {dropped:,}")
+    for note in report.notes:
+        print(f"note: {note}")
+    scored = report.kept + report.dropped
+    print(f"kept {report.kept:,} of {scored:,} scored records ({report.set_aside:,} had no score): {report.out}")

@@ -1,0 +1,146 @@
+"""How well scores order tiers: accuracy per pair with intervals, beside longest, shortest and random. Numpy only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scar.records import Tiers
+
+LENGTH_MATCHED = 0.25
+"""Pairs whose |ln length ratio| is below this count as matched in length (characters)."""
+RESAMPLES = 1000
+SEED = 0
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every pair of responses to one instruction whose tiers differ."""
+
+    row: NDArray[np.int64]
+    pair: NDArray[np.int64]
+    """Which of the ordered tier pairs."""
+    better: NDArray[np.int64]
+    """Number of the better response, counting all responses of all rows."""
+    worse: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Tiers], tiers: Sequence[str]) -> "Comparison":
+        """List the pairs; tiers are named best first."""
+        order = list(combinations(tiers, 2))
+        found: list[tuple[int, int, int, int]] = []
+        first = 0
+        for number, row in enumerate(rows):
+            place = {tier: first + n for n, tier in enumerate(row.responses)}
+            first += len(place)
+            found += [
+                (number, n, place[a], place[b]) for n, (a, b) in enumerate(order) if a in place and b in place
+            ]
+        columns = np.asarray(found, dtype=np.int64).reshape(-1, 4).T
+        return cls(*columns)
+
+
+def ordered(scores: Floats, pairs: Comparison) -> Floats:
+    """Give 1 for each pair in order, 0.5 for a tie, 0 for a reversed one."""
+    return (np.sign(scores[pairs.better] - scores[pairs.worse]) + 1) / 2
+
+
+def accuracy(right: Floats, rows: NDArray[np.int64], seed: int = SEED) -> dict[str, float | int]:
+    """Give the share of right pairs with a bootstrap 95 % interval; whole rows are drawn, not pairs."""
+    if not len(right):
+        return {"n": 0}
+    _, row = np.unique(rows, return_inverse=True)
+    sums, counts = np.bincount(row, weights=right), np.bincount(row).astype(np.float64)
+    low, high = interval(sums, counts, seed)
+    return {"accuracy": float(right.mean()), "low": low, "high": high, "n": len(right)}
+
+
+def interval(sums: Floats, counts: Floats, seed: int = SEED) -> tuple[float, float]:
+    """Give the 95 % percentile interval of sum(sums) / sum(counts) over redrawn rows."""
+    random = np.random.default_rng(seed)
+    means = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        drawn = random.integers(0, len(sums), len(sums))
+        means[number] = sums[drawn].sum() / counts[drawn].sum()
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def auc(positive: Floats, negative: Floats) -> float:
+    """Give the probability that a positive scores above a negative, ties counting half (Mann-Whitney)."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    both = np.sort(negative)
+    below = np.searchsorted(both, positive, "left")
+    upto = np.searchsorted(both, positive, "right")
+    return float((below + upto).sum() / 2 / len(positive) / len(negative))
+
+
+def kendall(rows: Sequence[Tiers], tiers: Sequence[str], scores: Floats) -> dict[str, float | int]:
+    """Give the mean over rows of Kendall's tau-b between tier order and score, with its interval."""
+    taus, first = [], 0
+    for row in rows:
+        names = list(row.responses)
+        mine = scores[first : first + len(names)]
+        first += len(names)
+        levels = [-tiers.index(name) for name in names]
+        taus.append(_tau(np.asarray(levels, dtype=np.float64), mine))
+    values = np.asarray([tau for tau in taus if not np.isnan(tau)])
+    if not len(values):
+        return {"n": 0}
+    low, high = interval(values, np.ones(len(values)))
+    return {"tau": float(values.mean()), "low": low, "high": high, "n": len(values)}
+
+
+def _tau(levels: Floats, scores: Floats) -> float:
+    """Kendall's tau-b of two short sequences; NaN where one of them is constant."""
+    a = np.sign(levels[:, None] - levels)[np.triu_indices(len(levels), 1)]
+    b = np.sign(scores[:, None] - scores)[np.triu_indices(len(scores), 1)]
+    norm = np.sqrt((a != 0).sum() * (b != 0).sum())
+    return float((a * b).sum() / norm) if norm else float("nan")
+
+
+def evaluate(rows: Sequence[Tiers], tiers: Sequence[str], scores: NDArray[np.floating[Any]]) -> dict[str, Any]:
+    """Evaluate the scores of all responses, in the order rows and responses stand.
+
+    Gives `overall`, `pairs` and `sources`, each with `all` and `length_matched` and in them the ranker, longest,
+    shortest and random; Kendall's tau; and the AUC of each tier pair.
+    """
+    lengths = np.asarray([len(text) for row in rows for text in row.responses.values()], dtype=np.float64)
+    contenders = {
+        "ranker": np.asarray(scores, dtype=np.float64),
+        "longest": lengths,
+        "shortest": -lengths,
+        "random": np.random.default_rng(SEED).random(len(lengths)),
+    }
+    pairs = Comparison.of(rows, tiers)
+    right = {name: ordered(values, pairs) for name, values in contenders.items()}
+    matched = np.abs(np.log(lengths[pairs.better] / lengths[pairs.worse])) < LENGTH_MATCHED
+    sources = np.asarray([row.source or "" for row in rows], dtype=object)[pairs.row]
+
+    def table(some: NDArray[np.bool_]) -> dict[str, Any]:
+        return {
+            title: {name: accuracy(values[mask], pairs.row[mask]) for name, values in right.items()}
+            for title, mask in (("all", some), ("length_matched", some & matched))
+        }
+
+    named = list(enumerate(f"{a}>{b}" for a, b in combinations(tiers, 2)))
+    return {
+        "rows": len(rows),
+        "responses": len(lengths),
+        "tiers": list(tiers),
+        "overall": table(np.ones(len(pairs.row), dtype=bool)),
+        "pairs": {name: table(pairs.pair == number) for number, name in named},
+        "sources": {source: table(sources == source) for source in sorted(set(sources)) if source},
+        "kendall": kendall(rows, list(tiers), contenders["ranker"]),
+        "auc": {name: _pair_auc(contenders["ranker"], pairs, number) for number, name in named},
+    }
+
+
+def _pair_auc(scores: Floats, pairs: Comparison, number: int) -> float | None:
+    mine = pairs.pair == number
+    return auc(scores[pairs.better[mine]], scores[pairs.worse[mine]]) if mine.any() else None

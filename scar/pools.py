@@ -1,0 +1,237 @@
+"""Open, stream and cut pools: files of rows, read as bytes, one chunk in memory at a time. Knows no model."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from scar import formats
+from scar.errors import InputError
+from scar.files import sha256
+from scar.records import Address, Reason, Record, SetAside, Tiers
+from scar.settings import Reading
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+BOM = b"\xef\xbb\xbf"
+_PEEK = 200
+"""Rows that detection looks at before it gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFile:
+    """One file of a pool; `name` is its path relative to the pool argument, with forward slashes."""
+
+    path: Path
+    name: str
+
+    def open(self) -> IO[bytes]:
+        """Open the file's rows as bytes, decompressed."""
+        if self.name.endswith(".gz"):
+            return gzip.open(self.path, "rb")
+        return open(self.path, "rb")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row as it stands in its file."""
+
+    address: Address
+    raw: bytes
+    """The line's own bytes, without its line end and the file's byte order mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRow:
+    """What became of one row: its records and set-aside parts, in order, and the columns to carry."""
+
+    items: tuple[Record | SetAside, ...]
+    carried: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of rows of one file: what is scored and committed together."""
+
+    index: int
+    file: str
+    offset: int
+    """Byte in the (decompressed) file at which the first row's line starts."""
+    line: int
+    row: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What the plan keeps of a file, to notice later that it changed."""
+
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+def find(where: str | Path | Sequence[str | Path]) -> list[PoolFile]:
+    """List the files of a pool: a file, a folder, a glob, or several of these.
+
+    Raises InputError where nothing is there, saying what was looked for.
+    """
+    places = [where] if isinstance(where, str | Path) else list(where)
+    files = [file for place in places for file in _find(Path(place))]
+    twice = [file.name for number, file in enumerate(files) if file.name in {f.name for f in files[:number]}]
+    if twice:
+        raise InputError(f"the pool names {twice[0]} twice")
+    return files
+
+
+def _find(place: Path) -> list[PoolFile]:
+    if place.is_dir():
+        inside = sorted(path for path in place.rglob("*") if path.name.endswith(SUFFIXES) and path.is_file())
+        if not inside:
+            raise InputError(f"{place}: no pool files in this folder (looked for {', '.join(SUFFIXES)})")
+        return [PoolFile(path, path.relative_to(place).as_posix()) for path in inside]
+    if place.exists():
+        if not place.name.endswith(SUFFIXES):
+            raise InputError(f"{place}: not a pool file ({', '.join(SUFFIXES)})")
+        return [PoolFile(place, place.name)]
+    matches = sorted(path for path in _glob(place) if path.is_file())
+    if not matches:
+        raise InputError(f"{place}: no such file, folder or glob")
+    return [file for path in matches for file in _find(path)]
+
+
+def _glob(place: Path) -> Iterable[Path]:
+    if not any(mark in str(place) for mark in "*?["):
+        return []
+    root = Path(place.anchor) if place.anchor else Path()
+    return root.glob(str(place.relative_to(place.anchor) if place.anchor else place))
+
+
+def lines(file: PoolFile, first_row: int = 0) -> Iterator[tuple[int, Line]]:
+    """Yield (byte offset, row) for every row of a file in order; blank lines are not rows.
+
+    Bytes, not text: a lone carriage return or U+2028 inside a row must not end it.
+    """
+    row, offset, raw = first_row, 0, b""
+    try:
+        with file.open() as stream:
+            for number, raw in enumerate(stream, start=1):
+                text = raw[len(BOM) :] if number == 1 and raw.startswith(BOM) else raw
+                if text.strip():
+                    yield offset, Line(Address(row, file.name, number), text.rstrip(b"\r\n"))
+                    row += 1
+                offset += len(raw)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{file.path}: damaged after {offset} bytes: {error}") from None
+
+
+def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], list[Chunk]]:
+    """Plan a pool: read it once, check-sum each file, and cut it into chunks that never straddle files."""
+    facts: list[FileFacts] = []
+    chunks: list[Chunk] = []
+    row = 0
+    for file in files:
+        first = row
+        for offset, line in lines(file, row):
+            if (line.address.row - first) % chunk_rows == 0:
+                chunks.append(Chunk(len(chunks), file.name, offset, line.address.line, line.address.row, 0))
+            row = line.address.row + 1
+        facts.append(FileFacts(file.name, file.path.stat().st_size, sha256(file.path), row - first))
+    if row == 0:
+        raise InputError(f"the pool is empty: no rows in {', '.join(str(file.path) for file in files)}")
+    ends = [chunk.row for chunk in chunks[1:]] + [row]
+    return facts, [
+        Chunk(c.index, c.file, c.offset, c.line, c.row, end - c.row) for c, end in zip(chunks, ends, strict=True)
+    ]
+
+
+class RowReader:
+    """Turns the lines of a pool into records; remembers each file's layout."""
+
+    def __init__(self, files: Sequence[PoolFile], reading: Reading, carry: Sequence[str] = ()) -> None:
+        self.reading = reading
+        self.carry = tuple(carry)
+        self.layouts = {file.name: _layout(file, reading) for file in files}
+
+    def parse(self, line: Line) -> ParsedRow:
+        """Read one row; what cannot be read is a value. Raises InputError for it only under `strict`."""
+        row = decode(line)
+        if isinstance(row, SetAside):
+            items: tuple[Record | SetAside, ...] = (row,)
+            carried: tuple[str | None, ...] = (None,) * len(self.carry)
+        else:
+            wanted = self.reading.responses
+            expanded = formats.expand(row, self.layouts[line.address.file], line.address)
+            items = tuple(item for item in expanded if wanted == "all" or item.part in (None, wanted))
+            if not items:
+                detail = f"no response is named {wanted!r}"
+                items = (SetAside(line.address, Reason.MISSING_RESPONSE, detail),)
+            carried = tuple(formats.carried(row, column) for column in self.carry)
+        if self.reading.strict:
+            _refuse_first(items)
+        return ParsedRow(items, carried)
+
+
+def _refuse_first(items: Iterable[object]) -> None:
+    for item in items:
+        if isinstance(item, SetAside):
+            where = f"{item.address.file}, line {item.address.line}"
+            raise InputError(f"{where}: {item.reason}: {item.detail} (--strict stops at the first such row)")
+
+
+def decode(line: Line) -> dict[str, Any] | SetAside:
+    """Parse a row's bytes as one JSON object, or say why that cannot be done."""
+    try:
+        row = json.loads(line.raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return SetAside(line.address, Reason.INVALID_UTF8, f"byte {error.start} of the line is not UTF-8")
+    except RecursionError:
+        return SetAside(line.address, Reason.INVALID_JSON, "nested too deep")
+    except ValueError as error:
+        return SetAside(line.address, Reason.INVALID_JSON, str(error))
+    if not isinstance(row, dict):
+        return SetAside(line.address, Reason.NOT_AN_OBJECT, f"the row is a {type(row).__name__}, not an object")
+    return row
+
+
+def _layout(file: PoolFile, reading: Reading) -> formats.Layout:
+    readable: list[dict[str, Any]] = []
+    for _, line in lines(file):
+        row = decode(line)
+        if isinstance(row, dict):
+            readable.append(row)
+        if len(readable) >= _PEEK:
+            break
+    return formats.detect(readable, reading.format, reading.column_map, str(file.path))
+
+
+def read_pool(
+    where: str | Path | Sequence[str | Path], reading: Reading | None = None
+) -> Iterator[Record | SetAside]:
+    """Yield every record of a pool in order, and every row that cannot be one, with its reason."""
+    files = find(where)
+    reader = RowReader(files, reading or Reading())
+    row = 0
+    for file in files:
+        for _, line in lines(file, row):
+            row = line.address.row + 1
+            yield from reader.parse(line).items
+
+
+def read_tiers(where: str | Path, reading: Reading | None = None) -> Iterator[Tiers | SetAside]:
+    """Yield every row of a tiers file whole: the training data of a style ranker."""
+    reading = reading or Reading(format="tiers")
+    files = find(where)
+    layouts = {file.name: _layout(file, reading) for file in files}
+    for file, layout in ((file, layouts[file.name]) for file in files):
+        if layout.name != "tiers":
+            raise InputError(f"{file.path}: the rows are {layout.name}; training and eval need responses by tier")
+        for _, line in lines(file):
+            row = decode(line)
+            item = row if isinstance(row, SetAside) else formats.tiers(row, layout, line.address)
+            if reading.strict:
+                _refuse_first([item])
+            yield item

@@ -1,0 +1,1 @@
+"""Which rows to keep, given their scores. Loads no model library."""

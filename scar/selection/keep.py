@@ -1,0 +1,211 @@
+"""Write the rows that a rule keeps: the original bytes, streaming, in input order or best first."""
+
+import gzip
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scar.errors import InputError
+from scar.files import atomic, refuse_existing, sha256
+from scar.pools import SUFFIXES, Line, PoolFile, decode, find, lines
+from scar.records import SetAside
+from scar.runs import Plan, read_columns, require_finished
+from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, TopK
+from scar.selection.scored import Scored
+
+MOST_SORTED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Output:
+    """How the kept file is written."""
+
+    sort: bool = False
+    """Write best first instead of in input order."""
+    prefix: str = "scar_"
+    """Prefix of the added columns."""
+    added_columns: bool = True
+    """Add rank, row, part and scores to each kept row."""
+    overwrite: bool = False
+    """Replace an existing file."""
+
+
+@dataclass(frozen=True)
+class KeepReport:
+    """What a selection kept, and of how much: scored = kept + dropped."""
+
+    out: Path
+    rows: int
+    records: int
+    kept: int
+    dropped: int
+    set_aside: int
+    stages: tuple[tuple[str, int], ...]
+    """Each stage, and how many records it dropped."""
+    notes: tuple[str, ...] = ()
+
+
+def select(
+    run: str | Path,
+    rule: Rule,
+    out: str | Path,
+    *,
+    by: str | None = None,
+    pool: str | Path | Sequence[str | Path] | None = None,
+    output: Output | None = None,
+) -> KeepReport:
+    """Keep rows of a scored pool: write the original rows that `rule` keeps to `out` (.jsonl or .jsonl.gz).
+
+    `pool` gives the pool's new place where it was moved since it was scored. Raises InputError where the pool
+    changed, the output exists, or an input row already has an added column.
+    """
+    run, out, output = Path(run), Path(out), output or Output()
+    check_output(out, output)
+    plan = require_finished(run)
+    files = pool_files(plan, pool)
+    selection = rule.select(Scored.of_run(run, by))
+    if output.sort and len(selection.rows) > MOST_SORTED:
+        raise InputError(f"--sort takes at most {MOST_SORTED} kept rows, this selection has {len(selection.rows)}")
+    kept = _Kept.of(selection, run, plan)
+    with atomic(out) as stream, ExitStack() as stack:
+        target = stack.enter_context(_compressed(stream)) if out.name.endswith(".gz") else stream
+        rows = _rows(files, kept, output)
+        for row in _sorted(rows, kept.ranks, stack) if output.sort else rows:
+            target.write(row)
+    return _report(out, plan, selection, rule)
+
+
+def check_output(out: Path, output: Output) -> None:
+    """Refuse an output that cannot be written, before anything long is done."""
+    if not out.name.endswith(SUFFIXES):
+        raise InputError(f"{out}: the kept rows go to {' or '.join(SUFFIXES)}")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder for the kept rows")
+    refuse_existing(out, overwrite=output.overwrite)
+
+
+def pool_files(plan: Plan, pool: str | Path | Sequence[str | Path] | None = None) -> list[PoolFile]:
+    """Find the files that were scored, and check that they are the same bytes."""
+    try:
+        files = {file.name: file for file in find(pool if pool is not None else list(plan.pool))}
+    except InputError as error:
+        raise InputError(f"{error}; where the pool was moved, --pool gives its new place") from None
+    for facts in plan.files:
+        if facts.name not in files:
+            raise InputError(f"{facts.name}: not in the pool any more; --pool gives its new place")
+        path = files[facts.name].path
+        if path.stat().st_size != facts.bytes or sha256(path) != facts.sha256:
+            raise InputError(f"{path}: changed since it was scored; score it again")
+    return [files[facts.name] for facts in plan.files]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The kept records in input order: pool row, rank from 1, part, and every ranker's score."""
+
+    rows: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+    parts: list[str | None]
+    scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, selection: Selection, run: Path, plan: Plan) -> "_Kept":
+        order = np.argsort(selection.rows, kind="stable")
+        numbers, ranks = selection.rows[order], order + 1
+        rows: list[NDArray[np.int64]] = []
+        parts: list[str | None] = []
+        scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in plan.rankers}
+        start = 0
+        for table in read_columns(run, plan, ["row", "part", *plan.rankers]):
+            inside = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, start + len(table))] - start
+            taken = table.take(inside)
+            rows.append(np.asarray(taken["row"], dtype=np.int64))
+            parts += taken["part"].to_pylist()
+            for name in plan.rankers:
+                scores[name].append(np.asarray(taken[name], dtype=np.float32))
+            start += len(table)
+        return cls(
+            np.concatenate(rows), ranks, parts, {name: np.concatenate(each) for name, each in scores.items()}
+        )
+
+
+def _rows(files: Sequence[PoolFile], kept: _Kept, output: Output) -> Iterator[bytes]:
+    """Yield the kept rows as bytes with their line end, in input order."""
+    number, first = 0, 0
+    for file in files:
+        for _, line in lines(file, first):
+            first = line.address.row + 1
+            while number < len(kept.rows) and kept.rows[number] == line.address.row:
+                yield _row(line, kept, number, output)
+                number += 1
+            if number == len(kept.rows):
+                return
+
+
+def _row(line: Line, kept: _Kept, number: int, output: Output) -> bytes:
+    if not output.added_columns:
+        return line.raw + b"\n"
+    names = {"rank": str(kept.ranks[number]), "row": str(kept.rows[number])}
+    if kept.parts[number] is not None:
+        names["part"] = json.dumps(kept.parts[number], ensure_ascii=False)
+    # The shortest text that reads back as the same float32.
+    names |= {name: str(scores[number]) for name, scores in kept.scores.items()}
+    added = {output.prefix + name: value for name, value in names.items()}
+    row = decode(line)
+    assert not isinstance(row, SetAside), "a scored row reads as an object"
+    if clash := [name for name in added if name in row]:
+        where = f"{line.address.file}, line {line.address.line}"
+        raise InputError(f"{where}: the row has a column {clash[0]!r} already; choose another --prefix")
+    return splice(line.raw, added) + b"\n"
+
+
+def splice(raw: bytes, added: dict[str, str]) -> bytes:
+    """Add fields, given as JSON texts, to an object's own bytes before its last brace."""
+    end = raw.rindex(b"}")
+    body = raw[:end]
+    fields = ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {value}" for name, value in added.items())
+    comma = b"" if body.rstrip().endswith(b"{") and _empty(raw) else b", "
+    return body + comma + fields.encode() + raw[end:]
+
+
+def _empty(raw: bytes) -> bool:
+    return json.loads(raw) == {}
+
+
+def _compressed(stream: IO[bytes]) -> IO[bytes]:
+    # No name and no time in the header: the same rows give the same bytes.
+    packed: Any = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+    return packed  # type: ignore[no-any-return]
+
+
+def _sorted(rows: Iterator[bytes], ranks: NDArray[np.int64], stack: ExitStack) -> Iterator[bytes]:
+    """Yield rows best first by way of a temp file, so that memory holds offsets only."""
+    spill = stack.enter_context(tempfile.TemporaryFile())
+    ends = [spill.write(row) for row in rows]
+    starts = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
+    for number in np.argsort(ranks, kind="stable"):
+        spill.seek(starts[number])
+        yield spill.read(ends[number])
+
+
+def _report(out: Path, plan: Plan, selection: Selection, rule: Rule) -> KeepReport:
+    kept, records = len(selection.rows), len(selection.reasons)
+    set_aside = int((selection.reasons == NOT_ELIGIBLE).sum())
+    dropped = [int((selection.reasons == number).sum()) for number in range(len(selection.stages))]
+    notes = []
+    asked = [stage.k for stage in getattr(rule, "rules", (rule,)) if isinstance(stage, TopK)]
+    if asked and kept < min(asked):
+        notes.append(f"asked for {min(asked)}, there were only {kept}: all of them are kept")
+    if kept == 0:
+        notes.append("no record was kept")
+    stages = tuple(zip(selection.stages, dropped, strict=True))
+    return KeepReport(
+        out, plan.rows, records, kept, records - set_aside - kept, set_aside, stages, tuple(notes)
+    )

@@ -1,0 +1,1 @@
+"""Score pools with exported graphs. Loads no torch."""

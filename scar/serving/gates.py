@@ -1,0 +1,146 @@
+"""Gates: does a graph on an engine give the scores of the model? Torch-free; the record that scoring trusts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scar.encoding import PairEncoder, Pairs, TokenLists, length_batches
+from scar.errors import InputError
+from scar.records import Turn
+from scar.serving.engines import processor, versions
+from scar.serving.scorer import only
+from scar.serving.towers import Towers
+
+FP32_LIMIT = 1e-4
+"""Largest difference of an fp32 graph, in standard deviations of the reference scores."""
+FEW = 32
+"""Pairs that are also run in batches of 1 and 2, and padded to the longest length."""
+
+_HARD = (
+    "", " ", "a", "\U000f1234\U000f1235", "👩‍👩‍👧‍👦🇩🇪 emoji", "שלום, עולם! مرحبا بالعالم", "你好，世界。", "e\u0301 \u200b zero width",
+    "line\r\none\x00two\ttab", "[CLS] <s> [SEP] </s> [MASK]",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How far candidate scores are from the reference."""
+
+    rows: int
+    sigma: float
+    max_difference: float
+    rms: float
+    spearman: float
+
+    @property
+    def passes_fp32(self) -> bool:
+        """Tell whether an fp32 graph may be used; constant scores pass no gate."""
+        return self.sigma > 0 and self.max_difference <= FP32_LIMIT * self.sigma
+
+
+def compare(reference: NDArray[np.float32], candidates: Sequence[NDArray[np.float32]], sigma: float) -> Figures:
+    """Compare the reference scores with every run of the candidate; a missing score counts as infinitely far."""
+    wide = np.asarray(reference, dtype=np.float64)
+    differences = [np.abs(np.asarray(scores, dtype=np.float64) - wide[: len(scores)]) for scores in candidates]
+    every = np.nan_to_num(np.concatenate(differences), nan=np.inf)
+    return Figures(
+        len(wide), sigma, float(every.max()), float(np.sqrt((every**2).mean())), spearman(wide, candidates[0])
+    )
+
+
+def spearman(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Give Spearman's rank correlation, ties with their mean rank; NaN where one side is constant."""
+    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (a, b)]
+    centred = [rank - rank.mean() for rank in ranks]
+    norm = np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum())
+    return float((centred[0] * centred[1]).sum() / norm) if norm > 0 else float("nan")
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    means: NDArray[np.float64] = ends - (counts - 1) / 2
+    return means[inverse]
+
+
+def hard_texts(encoder: PairEncoder) -> list[str]:
+    """Give the texts on which exports break: empty, unknown, emoji, right-to-left, longest, one longer."""
+    longest = encoder.settings.max_tokens
+    return [*_HARD, "word " * (longest - 1), "word " * (longest + 1), "x" * (8 * longest)]
+
+
+def hard_pairs(encoder: PairEncoder) -> Pairs:
+    """Pair each hard text with an ordinary one, on both sides."""
+    ordinary, texts = "What is a list?", hard_texts(encoder)
+    return encoder.encode(
+        [((Turn("user", text),), ordinary) for text in texts] + [((Turn("user", ordinary),), text) for text in texts]
+    )
+
+
+def candidate_runs(towers: Towers, pairs: Pairs, longest: int) -> Iterator[NDArray[np.float32]]:
+    """Score the pairs packed as in a run and 64 texts a batch; the first few also one, two, and padded to the longest."""
+    yield towers.score(pairs)
+    yield towers.score_in(pairs, _in_order(pairs, 64))
+    few = only(Pairs(pairs.tokens, pairs.x[:FEW], pairs.y[:FEW]))
+    for size in (1, 2):
+        yield towers.score_in(few, _in_order(few, size))
+    yield towers.score_in(few, length_batches(few.tokens.lengths, towers.batch_tokens), width=longest)
+
+
+def _in_order(pairs: Pairs, size: int) -> Iterable[NDArray[np.int64]]:
+    texts = np.arange(len(pairs.tokens))
+    return (texts[start : start + size] for start in range(0, len(texts), size))
+
+
+def gate(
+    graph: str, sha256: str, reference: Towers, candidate: Towers, pairs: Pairs, encoder: PairEncoder
+) -> dict[str, Any]:
+    """Compare a candidate with the reference on real pairs and hard ones; gives the record for gates.json."""
+    hard = hard_pairs(encoder)
+    real_scores, hard_scores = reference.score(pairs), reference.score(hard)
+    sigma = float(np.std(real_scores.astype(np.float64)))
+    longest = encoder.settings.max_tokens
+    real = compare(real_scores, list(candidate_runs(candidate, pairs, longest)), sigma)
+    edge = compare(hard_scores, list(candidate_runs(candidate, hard, longest)), sigma)
+    passed = real.passes_fp32 and edge.passes_fp32
+    return {
+        "graph": graph,
+        "sha256": sha256,
+        "engine": candidate.tower.name,
+        "precision": candidate.tower.precision,
+        "processor": processor(),
+        "versions": versions(),
+        "against": reference.tower.name,
+        "limit": f"max difference <= {FP32_LIMIT:g} sigma",
+        "real": asdict(real),
+        "hard": asdict(edge),
+        "passed": passed,
+        "reason": "" if passed else _reason(real, edge),
+    }
+
+
+def _reason(real: Figures, hard: Figures) -> str:
+    if not real.sigma > 0:
+        return "the reference gives the same score for every row"
+    worst = max(real.max_difference, hard.max_difference)
+    return f"scores differ by up to {worst:.3g}, allowed is {FP32_LIMIT * real.sigma:.3g} ({FP32_LIMIT:g} sigma)"
+
+
+def save_gate_rows(path: Path, pairs: Pairs, most: int) -> None:
+    """Keep up to `most` pairs, spread evenly, as token ids."""
+    chosen = np.unique(np.linspace(0, len(pairs.x) - 1, min(most, len(pairs.x))).round().astype(np.int64))
+    kept = only(Pairs(pairs.tokens, pairs.x[chosen], pairs.y[chosen]))
+    np.savez_compressed(path, ids=kept.tokens.ids, offsets=kept.tokens.offsets, x=kept.x, y=kept.y)
+
+
+def load_gate_rows(path: Path) -> Pairs:
+    """Read the pairs kept at training."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing; give rows with --rows POOL")
+    with np.load(path, allow_pickle=False) as arrays:
+        lists = TokenLists(arrays["ids"], arrays["offsets"], np.zeros(len(arrays["offsets"]) - 1, dtype=bool))
+        return Pairs(lists, arrays["x"], arrays["y"])

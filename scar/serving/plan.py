@@ -1,0 +1,93 @@
+"""Plan a run: cut the pool, fingerprint all that its scores depend on, claim the run folder."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scar.errors import InputError
+from scar.files import read_json
+from scar.pools import PoolFile, cut
+from scar.runs import CHUNKS, LEDGER, LOCK, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan, chunk_name, finished
+from scar.serving.scorer import Scorer
+from scar.settings import Reading, Scoring
+
+
+def make_plan(
+    files: Sequence[PoolFile], pool: Sequence[Path], scorer: Scorer, reading: Reading, scoring: Scoring
+) -> Plan:
+    """Read the pool once and fix what the run will do."""
+    facts, chunks = cut(files, scoring.chunk_rows)
+    fingerprint: dict[str, Any] = {
+        "pool": {file.name: file.sha256 for file in facts},
+        "reading": asdict(reading),
+        "scoring": scoring.fingerprint(),
+        "ranker": {scorer.name: scorer.files()},
+        "engine": scorer.choice.engine,
+        "precision": scorer.choice.precision,
+        "graph": scorer.choice.graph,
+    }
+    # Through JSON's eyes, so that a plan read back compares equal.
+    fingerprint["scoring"]["carry"] = list(scoring.carry)
+    return Plan(tuple(str(path) for path in pool), tuple(facts), tuple(chunks), (scorer.name,), fingerprint)
+
+
+def claim(run: Path, plan: Plan, *, overwrite: bool) -> bool:
+    """Make the run folder ready for the plan; False where this very run is finished already.
+
+    Raises InputError where the folder holds another run, an unfinished one, or is not a run at all.
+    """
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} is a file; the scores go to a folder")
+    if run.is_dir() and any(run.iterdir()):
+        if not (run / PLAN).is_file():
+            raise InputError(f"{run} is not empty and not a run of `scar score`: choose another --out")
+        if not overwrite and _same(run, plan):
+            return False
+        clear(run)
+    for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
+        (run / folder).mkdir(parents=True, exist_ok=True)
+    plan.write(run)
+    return True
+
+
+def _same(run: Path, plan: Plan) -> bool:
+    old = Plan.read(run)
+    if field := differing(old.fingerprint, plan.fingerprint):
+        raise InputError(f"{run} holds another run: {field} differs. Choose another --out, or --overwrite")
+    if not finished(run):
+        raise InputError(f"{run} holds this run, unfinished: --overwrite starts it again")
+    return True
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
+    """Name the first field, as `scoring.batch_tokens`, in which two fingerprints differ."""
+    for name in {**old, **new}:
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            if inner := differing(a, b, f"{path}{name}."):
+                return inner
+        elif a != b:
+            return path + name
+    return None
+
+
+def clear(run: Path) -> None:
+    """Delete what the folder's own plan lists, and nothing else."""
+    plan = Plan.read(run)
+    for chunk in plan.chunks:
+        (run / CHUNKS / chunk_name(chunk.index, ".parquet")).unlink(missing_ok=True)
+        (run / SET_ASIDE_PARTS / chunk_name(chunk.index, ".jsonl")).unlink(missing_ok=True)
+        (run / LEDGER / chunk_name(chunk.index, ".json")).unlink(missing_ok=True)
+    for name in (RUN, SET_ASIDE, LOCK, PLAN):
+        (run / name).unlink(missing_ok=True)
+    for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
+        if (run / folder).is_dir() and not any((run / folder).iterdir()):
+            shutil.rmtree(run / folder)
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """Read run.json of a finished run."""
+    summary: dict[str, Any] = read_json(run / RUN, "the run did not finish")
+    return summary

@@ -1,0 +1,184 @@
+"""Scorer: records in, float32 scores out, in input order. Knows no files but the bundle."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scar import formats
+from scar.bundle import FUSED_TOWER, GATES, HEAD, TOWER, Bundle
+from scar.encoding import PairEncoder, Pairs
+from scar.errors import InputError
+from scar.records import Address, Reason, Record, SetAside
+from scar.serving.towers import Batch, PairScorer, Towers
+from scar.settings import Scoring
+
+log = logging.getLogger("scar")
+RecordLike = Record | Mapping[str, Any]
+GRAPHS = {"reference": TOWER, "fused": FUSED_TOWER}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which graph, engine and precision score, and why."""
+
+    graph: str
+    engine: str
+    precision: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says of some pairs; arrays of shape (n,)."""
+
+    scores: NDArray[np.float32]
+    """NaN where the model gave no finite number."""
+    tokens: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One record's score, or why it has none."""
+
+    score: float | None
+    reason: Reason | None
+    detail: str
+    tokens: int
+    truncated: bool
+
+
+def choose(bundle: Bundle, scoring: Scoring) -> Choice:
+    """Choose the graph: what was asked for by name, else the fused one where its gate passed.
+
+    Raises InputError where the bundle has no graph, or not the one that was asked for.
+    """
+    if not (bundle.path / TOWER).is_file():
+        raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
+    passed = _passed(bundle, FUSED_TOWER)
+    if scoring.graph == "fused" and not passed:
+        raise InputError(f"{bundle.path}: no fused graph that passed its gate; see {GATES}, or use --graph reference")
+    fused = passed and scoring.graph != "reference"
+    why = "asked for" if scoring.graph != "auto" else f"its gate passed ({GATES})" if fused else "no fused graph"
+    return Choice(FUSED_TOWER if fused else TOWER, "onnxruntime", "fp32", why)
+
+
+def _passed(bundle: Bundle, graph: str) -> bool:
+    """Tell whether the newest record about this very file says that it passed."""
+    if not (bundle.path / graph).is_file():
+        return False
+    digest = bundle.digest(graph)[graph]
+    records = [record for record in bundle.gates() if record["graph"] == graph and record["sha256"] == digest]
+    return bool(records) and bool(records[-1]["passed"])
+
+
+class Scorer:
+    """A ranker ready to score. Make one with `Scorer.load`."""
+
+    def __init__(self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: PairScorer) -> None:
+        self.bundle = bundle
+        self.choice = choice
+        self.encoder = encoder
+        self._model = model
+
+    @classmethod
+    def load(cls, path: str | Path, scoring: Scoring | None = None) -> "Scorer":
+        """Open a bundle with its exported graphs. Raises InputError where it is damaged or not exported."""
+        scoring = scoring or Scoring()
+        bundle = Bundle.open(path)
+        choice = choose(bundle, scoring)
+        encoder = PairEncoder.of_bundle(bundle)
+        model = Towers.load(
+            bundle.path, choice.graph, pad_id=encoder.settings.pad_id,
+            batch_tokens=scoring.batch_tokens, threads=scoring.threads,
+        )  # fmt: skip
+        return cls(bundle, choice, encoder, model)
+
+    @property
+    def name(self) -> str:
+        """The ranker's name."""
+        return self.bundle.name
+
+    def files(self) -> dict[str, str]:
+        """Give the hashes of the bundle's files that a score depends on."""
+        return self.bundle.digest("ranker.json", "tokenizer.json", self.choice.graph, HEAD)
+
+    def score(self, rows: Iterable[RecordLike], *, strict: bool = False) -> NDArray[np.float32]:
+        """Score records or plain rows: shape (n,), higher is better, in input order.
+
+        A row that cannot be scored gives NaN, and one warning counts them; `strict` raises InputError instead.
+        """
+        items = [_record(row, number) for number, row in enumerate(rows)]
+        bad = [item for item in items if isinstance(item, SetAside)]
+        if bad and strict:
+            raise InputError(f"row {bad[0].address.row} cannot be scored: {bad[0].reason}: {bad[0].detail}")
+        out = np.full(len(items), np.nan, dtype=np.float32)
+        good = [number for number, item in enumerate(items) if isinstance(item, Record)]
+        out[good] = self.score_records([item for item in items if isinstance(item, Record)]).scores
+        if missing := int(np.isnan(out).sum()):
+            log.warning("%d of %d rows have no score (NaN); Scorer.explain says why", missing, len(items))
+            if strict:
+                raise InputError(f"{missing} rows have no finite score")
+        return out
+
+    def explain(self, rows: Iterable[RecordLike]) -> list[Explained]:
+        """Score records and say of each how long it is, whether it was cut, and why it has no score."""
+        items = [_record(row, number) for number, row in enumerate(rows)]
+        scores = self.score_records([item for item in items if isinstance(item, Record)])
+        numbers = iter(range(len(scores.scores)))
+        return [
+            Explained(None, item.reason, item.detail, 0, False)
+            if isinstance(item, SetAside)
+            else _explained(scores, next(numbers))
+            for item in items
+        ]
+
+    def score_records(self, records: Sequence[Record], on_batch: Batch | None = None) -> Scores:
+        """Tokenise and score records."""
+        return self.score_pairs(self.encode(records), on_batch)
+
+    def encode(self, records: Sequence[Record]) -> Pairs:
+        """Tokenise records, each distinct text once."""
+        return self.encoder.encode((record.turns, record.response) for record in records)
+
+    def score_pairs(self, pairs: Pairs, on_batch: Batch | None = None) -> Scores:
+        """Score tokenised records; a pair without a finite score is run once more, alone."""
+        scores = self._model.score(pairs, on_batch)
+        if len(scores) != len(pairs.x):
+            raise RuntimeError(f"the engine gave {len(scores)} scores for {len(pairs.x)} records")
+        for number in np.flatnonzero(~np.isfinite(scores)):
+            alone = replace(pairs, x=pairs.x[[number]], y=pairs.y[[number]])
+            again = self._model.score(only(alone))[0]
+            scores[number] = again if np.isfinite(again) else np.nan
+        return Scores(scores, pairs.lengths.astype(np.int32), pairs.truncated)
+
+
+def only(pairs: Pairs) -> Pairs:
+    """Drop the texts that no pair uses."""
+    used, places = np.unique(np.concatenate([pairs.x, pairs.y]), return_inverse=True)
+    tokens = pairs.tokens.take(used)
+    return Pairs(tokens, places[: len(pairs.x)], places[len(pairs.x) :])
+
+
+def _record(row: RecordLike, number: int) -> Record | SetAside:
+    if isinstance(row, Record):
+        return row
+    address = Address(number, line=number + 1)
+    if not isinstance(row, Mapping):
+        return SetAside(address, Reason.NOT_AN_OBJECT, f"row {number} is a {type(row).__name__}, not a mapping")
+    layout = formats.Layout("messages" if "messages" in row else "plain", {})
+    return next(formats.expand(row, layout, address))
+
+
+def _explained(scores: Scores, number: int) -> Explained:
+    score = float(scores.scores[number])
+    finite = bool(np.isfinite(score))
+    reason, detail = (None, "") if finite else (Reason.NON_FINITE, "the model gave no finite score, also alone")
+    return Explained(
+        score if finite else None, reason, detail, int(scores.tokens[number]), bool(scores.truncated[number])
+    )

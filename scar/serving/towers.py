@@ -1,0 +1,86 @@
+"""Run a style ranker's two graphs over pairs: each distinct text goes through the tower once.
+
+Arrays: texts (T, H) for what the tower yields, pairs (N,) for scores.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scar.bundle import HEAD
+from scar.encoding import Pairs, TokenLists, length_batches
+from scar.serving.engines import Engine, OnnxRuntime
+
+Batch = Callable[[int, int], None]
+"""Told after every batch: real tokens, and tokens with padding."""
+
+HEAD_PAIRS = 1024
+
+
+class PairScorer(Protocol):
+    """Anything that scores tokenised pairs."""
+
+    def score(self, pairs: Pairs, on_batch: Batch | None = None) -> NDArray[np.float32]:
+        """Give the score of each pair, shape (n,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Towers:
+    """The tower and the head of a style ranker on an engine."""
+
+    tower: Engine
+    head: Engine
+    pad_id: int
+    batch_tokens: int
+
+    @classmethod
+    def load(cls, bundle: Path, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0) -> "Towers":
+        """Open a tower graph of a bundle, and its head."""
+        return cls(OnnxRuntime(bundle / graph, threads), OnnxRuntime(bundle / HEAD, threads), pad_id, batch_tokens)
+
+    def score(self, pairs: Pairs, on_batch: Batch | None = None) -> NDArray[np.float32]:
+        """Score pairs: pack distinct texts by length, run the tower, then the head on each pair."""
+        return self.score_in(pairs, length_batches(pairs.tokens.lengths, self.batch_tokens), on_batch=on_batch)
+
+    def score_in(
+        self, pairs: Pairs, batches: Iterable[NDArray[np.int64]], *, width: int = 0, on_batch: Batch | None = None
+    ) -> NDArray[np.float32]:
+        """Score pairs with their texts in given batches, padded to at least `width`."""
+        if not len(pairs.x):
+            return np.zeros(0, dtype=np.float32)
+        pooled, form = self._encode(pairs.tokens, batches, width, on_batch)
+        starts = range(0, len(pairs.x), HEAD_PAIRS)
+        return np.concatenate(
+            [
+                self._head(pooled[x], pooled[y], form[y])
+                for x, y in ((pairs.x[n : n + HEAD_PAIRS], pairs.y[n : n + HEAD_PAIRS]) for n in starts)
+            ]
+        )
+
+    def _head(
+        self, x_pooled: NDArray[np.float32], y_pooled: NDArray[np.float32], y_form: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        feeds = {"x_pooled": x_pooled, "y_pooled": y_pooled, "y_form": y_form}
+        return self.head.run(["score"], feeds)[0].reshape(-1)
+
+    def _encode(
+        self, tokens: TokenLists, batches: Iterable[NDArray[np.int64]], width: int, on_batch: Batch | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        pooled: NDArray[np.float32] | None = None
+        form: NDArray[np.float32] | None = None
+        for texts in batches:
+            ids, mask = tokens.padded(texts, self.pad_id, width)
+            some = self.tower.run(["pooled", "form"], {"input_ids": ids, "attention_mask": mask})
+            if pooled is None or form is None:
+                shape = (len(tokens), some[0].shape[1])
+                pooled, form = np.empty(shape, np.float32), np.empty(shape, np.float32)
+            pooled[texts], form[texts] = some
+            if on_batch:
+                on_batch(int(mask.sum()), mask.size)
+        assert pooled is not None and form is not None, "pairs have texts"
+        return pooled, form

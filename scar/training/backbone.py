@@ -1,0 +1,152 @@
+"""Any Hugging Face text encoder: find it, load it, freeze part of it. Knows no head and no loss."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from scar.errors import InputError
+from scar.files import sha256
+from scar.training import demo_encoder
+
+log = logging.getLogger("scar")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where an encoder was found, and which version of it."""
+
+    name: str
+    path: Path
+    origin: str
+    revision: str
+
+
+def find(name: str, revision: str | None = None) -> Found:
+    """Look an encoder up: a folder, then the demo package, then the hub cache, then the hub.
+
+    Raises InputError where it is nowhere, saying where was looked.
+    """
+    if Path(name).is_dir():
+        return Found(name, Path(name), "folder", _folder_revision(Path(name)))
+    if name == demo_encoder.NAME and (folder := demo_encoder.find()):
+        log.info("encoder %s: taken from the installed package %s", name, demo_encoder.PACKAGE)
+        return Found(name, folder, demo_encoder.ORIGIN, f"sha256:{demo_encoder.SHA256}")
+    return _from_hub(name, revision)
+
+
+def _folder_revision(folder: Path) -> str:
+    weights = sorted(folder.glob("*.safetensors"))
+    return f"sha256:{sha256(weights[0])}" if weights else "unknown"
+
+
+def _from_hub(name: str, revision: str | None) -> Found:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "tokenizer*", "*.bin"]
+    for local in (True, False):
+        try:
+            folder = Path(
+                snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local)
+            )
+        except HFValidationError:
+            raise InputError(f"encoder {name!r}: no such folder, and not a name that the hub could have") from None
+        except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+            reason = error
+            continue
+        # A snapshot's folder is named by its commit.
+        return Found(name, folder, "hub cache" if local else "hub", folder.name)
+    raise InputError(
+        f"encoder {name!r}: not a folder, not in the hub cache, and not to be had from the hub "
+        f"({type(reason).__name__}); give a folder with --encoder"
+    )
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """An encoder with its tokenizer, and whether its pooler can be used."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    found: Found
+    trained_pooler: bool
+
+    @property
+    def hidden(self) -> int:
+        """Width of the encoder's states."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def pad_id(self) -> int:
+        """Token id that fills a batch; masked, so its value does not matter."""
+        for value in (self.tokenizer.pad_token_id, self.model.config.pad_token_id):
+            if value is not None:
+                return int(value)
+        return 0
+
+
+def load(name: str, revision: str | None = None) -> Backbone:
+    """Load an encoder by a native class of transformers; code from a repository is never run."""
+    found = find(name, revision)
+    try:
+        config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False)
+        model, info = AutoModel.from_pretrained(
+            found.path, config=config, output_loading_info=True, trust_remote_code=False, dtype=torch.float32
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"encoder {name!r} ({found.path}): {str(error).splitlines()[0]}") from None
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(f"encoder {name!r}: no fast tokenizer; scoring without transformers needs one")
+    lost = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    if lost:
+        raise InputError(f"encoder {name!r}: {len(lost)} weights are missing from the checkpoint, such as {lost[0]}")
+    return Backbone(model, tokenizer, found, _has_trained_pooler(model, info["missing_keys"]))
+
+
+def _has_trained_pooler(model: nn.Module, missing: Any) -> bool:
+    # A checkpoint without pooler weights gets a random pooler: no text vector to build on.
+    return getattr(model, "pooler", None) is not None and not any("pooler" in key for key in missing)
+
+
+def positions(model: PreTrainedModel) -> int | None:
+    """Give the longest text, in tokens, that the encoder takes; None where it has no limit."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if limit is None or getattr(model.config, "model_type", "") in {"deberta-v2"}:
+        return None  # relative positions
+    embeddings = getattr(model, "embeddings", None)
+    # RoBERTa numbers its positions from pad_id + 1.
+    offset = getattr(embeddings, "padding_idx", None) if "roberta" in model.config.model_type else None
+    return int(limit) - (offset + 1 if offset is not None else 0)
+
+
+def freeze(model: nn.Module, layers: int) -> None:
+    """Stop the embeddings and the lowest `layers` layers from learning. Raises InputError where there are fewer."""
+    if layers == 0:
+        return
+    depth = model.config.num_hidden_layers  # type: ignore[union-attr]
+    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    if layers > depth or not stacks:
+        raise InputError(f"freeze_layers: {layers} asked for, the encoder has {depth} layers")
+    for module in (model.get_input_embeddings(), getattr(model, "embeddings", None), *stacks[0][:layers]):  # type: ignore[operator]
+        if module is not None:
+            module.requires_grad_(False)
+
+
+def masked_max(states: Tensor, mask: Tensor) -> Tensor:
+    """Take the maximum over the real tokens: (N, L, H), (N, L) -> (N, H).
+
+    Padding is filled with -1e4, which every precision can hold; -1e9 broke a bf16 graph.
+    """
+    return states.masked_fill(mask.unsqueeze(-1) == 0, -1e4).max(dim=1).values
+
+
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Take the mean over the real tokens: (N, L, H), (N, L) -> (N, H)."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1)

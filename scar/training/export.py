@@ -1,0 +1,204 @@
+"""Bundle -> ONNX graphs, each behind its gate. A graph that fails is not written."""
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+from transformers import AutoTokenizer
+
+from scar.bundle import FUSED_TOWER, GATE_ROWS, GATES, HEAD, TOWER, Bundle, changing
+from scar.encoding import PairEncoder, Pairs
+from scar.errors import GateError, InputError
+from scar.files import sha256, write_json
+from scar.pools import read_pool
+from scar.records import Record
+from scar.serving.gates import gate, hard_texts, load_gate_rows
+from scar.serving.towers import Towers
+from scar.settings import Reading
+from scar.training.engine import torch_towers
+from scar.training.save import GATE_PAIRS, load_ranker
+from scar.training.style import StyleRanker
+
+log = logging.getLogger("scar")
+BATCH_TOKENS = 2048
+ATTENTION = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """The gate's record of every graph, in the order they were made."""
+
+    bundle: Path
+    records: list[dict[str, Any]]
+
+
+def export(path: Path, *, graphs: str = "auto", rows: Path | None = None, reading: Reading | None = None) -> ExportReport:
+    """Export a bundle's graphs into it. `graphs` is reference, or reference,fused, or auto (fused if it can be).
+
+    Raises GateError where the reference graph, or one asked for by name, does not hold; every gate's figures go to
+    gates.json either way. `rows` is a pool to compare on, by default the validation rows kept at training.
+    """
+    names = _wanted(graphs)
+    bundle = Bundle.open(path)
+    encoder = PairEncoder.of_bundle(bundle)
+    pairs = _gate_pairs(bundle, encoder, rows, reading or Reading())
+    check_tokenizer(bundle, encoder, pairs)
+    ranker = load_ranker(bundle)
+    reference = torch_towers(ranker, encoder.settings.pad_id, BATCH_TOKENS)
+    with tempfile.TemporaryDirectory(dir=bundle.path.parent, prefix=f".{bundle.path.name}.export") as temp:
+        folder = Path(temp)
+        write_graphs(ranker, folder)
+        records = [_gated(TOWER, folder, reference, pairs, encoder)]
+        if "fused" in names and records[0]["passed"]:
+            records.append(_fused(folder, reference, pairs, encoder))
+        _keep(bundle, folder, records)
+    failed = [record for record in records if not record["passed"]]
+    if failed and (graphs != "auto" or failed[0]["graph"] == TOWER):
+        raise GateError(f"{failed[0]['graph']} is not used: {failed[0]['reason']} (figures in {bundle.path / GATES})")
+    return ExportReport(bundle.path, records)
+
+
+def _wanted(graphs: str) -> list[str]:
+    names = ["reference", "fused"] if graphs == "auto" else [name.strip() for name in graphs.split(",")]
+    unknown = [name for name in names if name not in ("reference", "fused")]
+    if unknown or "reference" not in names:
+        raise InputError(f"--graphs {graphs!r}: give auto, reference, or reference,fused")
+    return names
+
+
+def _gate_pairs(bundle: Bundle, encoder: PairEncoder, rows: Path | None, reading: Reading) -> Pairs:
+    if rows is None:
+        return load_gate_rows(bundle.path / GATE_ROWS)
+    records = [item for item in islice(read_pool(rows, reading), 4 * GATE_PAIRS) if isinstance(item, Record)]
+    if len(records) < 2:
+        raise InputError(f"{rows}: a gate needs at least 2 readable rows, there are {len(records)}")
+    chosen = np.unique(np.linspace(0, len(records) - 1, min(GATE_PAIRS, len(records))).round().astype(int))
+    return encoder.encode([(records[n].turns, records[n].response) for n in chosen])
+
+
+def check_tokenizer(bundle: Bundle, encoder: PairEncoder, pairs: Pairs) -> None:
+    """Compare the serving tokenizer with the training one on the gate's texts and the hard ones.
+
+    Raises GateError with the first text on which their ids differ.
+    """
+    theirs = AutoTokenizer.from_pretrained(bundle.path, trust_remote_code=False)
+    some = [pairs.tokens.ids[a:b].tolist() for a, b in zip(pairs.tokens.offsets, pairs.tokens.offsets[1:], strict=False)]
+    texts = hard_texts(encoder) + theirs.batch_decode(some[:200], skip_special_tokens=True)
+    limit = encoder.settings.max_tokens
+    want = theirs(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
+    have = encoder.text.encode(texts, limit)
+    for number, ids in enumerate(want):
+        mine = have.ids[have.offsets[number] : have.offsets[number + 1]].tolist()
+        if ids and mine != ids:
+            raise GateError(
+                f"{bundle.path}: tokenizer.json gives other ids than the training tokenizer for {texts[number][:60]!r}: "
+                f"{mine[:8]}... and {ids[:8]}..."
+            )
+
+
+class _TowerGraph(nn.Module):
+    def __init__(self, ranker: StyleRanker) -> None:
+        super().__init__()
+        self.ranker = ranker
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return tuple(self.ranker.tower(input_ids, attention_mask))  # type: ignore[return-value]
+
+
+class _HeadGraph(nn.Module):
+    def __init__(self, ranker: StyleRanker) -> None:
+        super().__init__()
+        self.relation, self.output = ranker.relation, ranker.output
+
+    def forward(self, x_pooled: Tensor, y_pooled: Tensor, y_form: Tensor) -> Tensor:
+        surprisal = self.relation(torch.cat([x_pooled, y_pooled], dim=1))
+        score: Tensor = self.output(torch.cat([surprisal, y_form], dim=1)).squeeze(-1)
+        return score
+
+
+def write_graphs(ranker: StyleRanker, folder: Path) -> None:
+    """Write tower.onnx and head.onnx, both axes of every input dynamic."""
+    hidden = ranker.output[0].in_features // 2
+    # 2 and 7: an example axis of 1, or two equal ones, would be taken for fixed.
+    ids = torch.arange(14).reshape(2, 7) % 4 + 1
+    _export(
+        _TowerGraph(ranker), (ids, torch.ones_like(ids)), folder / TOWER,
+        ["input_ids", "attention_mask"], ["pooled", "form", "mean"], {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
+    )  # fmt: skip
+    vectors = tuple(torch.rand(3, hidden) for _ in range(3))
+    _export(
+        _HeadGraph(ranker), vectors, folder / HEAD, ["x_pooled", "y_pooled", "y_form"], ["score"], {0: Dim.DYNAMIC}
+    )
+
+
+def _export(
+    module: nn.Module, example: tuple[Tensor, ...], path: Path,
+    inputs: Sequence[str], outputs: Sequence[str], axes: dict[int, Any],
+) -> None:  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            module.eval(), example, dynamo=True, verbose=False, input_names=list(inputs), output_names=list(outputs),
+            dynamic_shapes=tuple(axes for _ in example),
+        )  # fmt: skip
+    assert program is not None
+    program.save(str(path), external_data=False)
+    fixed = [value.name for value in onnx.load(str(path)).graph.input for n in axes if not _dynamic(value, n)]
+    if fixed:
+        raise GateError(f"{path.name}: the exporter fixed an axis of {fixed[0]}")
+
+
+def _dynamic(value: Any, axis: int) -> bool:
+    return bool(value.type.tensor_type.shape.dim[axis].dim_param)
+
+
+def _gated(graph: str, folder: Path, reference: Towers, pairs: Pairs, encoder: PairEncoder) -> dict[str, Any]:
+    candidate = Towers.load(folder, graph, pad_id=encoder.settings.pad_id, batch_tokens=BATCH_TOKENS)
+    return gate(graph, sha256(folder / graph), reference, candidate, pairs, encoder)
+
+
+def _fused(folder: Path, reference: Towers, pairs: Pairs, encoder: PairEncoder) -> dict[str, Any]:
+    """Fuse the tower's attention, normalisation and activation, count what was fused, and gate the result."""
+    counts = fuse(folder / TOWER, folder / FUSED_TOWER)
+    record = _gated(FUSED_TOWER, folder, reference, pairs, encoder) | {"fused": counts}
+    if not any(counts.get(name) for name in ATTENTION):
+        # The optimiser leaves a graph as it is without a word: that must not pass for fused.
+        record |= {"passed": False, "reason": "no attention was fused: this architecture is not covered"}
+    return record
+
+
+def fuse(source: Path, target: Path) -> dict[str, int]:
+    """Fuse a graph for ONNX Runtime; gives how many of each fused operator there are."""
+    import onnx_ir
+    from onnxscript.rewriter.ort_fusions import optimize_for_ort
+
+    model, _ = optimize_for_ort(onnx_ir.load(str(source)))
+    onnx_ir.save(model, str(target))
+    nodes = [node.op_type for node in onnx.load(str(target)).graph.node if node.domain == "com.microsoft"]
+    return {name: nodes.count(name) for name in sorted(set(nodes))}
+
+
+def _keep(bundle: Bundle, folder: Path, records: list[dict[str, Any]]) -> None:
+    """Move what passed into the bundle, drop what did not, and write down both."""
+    with changing(bundle) as target:
+        for record in records:
+            (target / record["graph"]).unlink(missing_ok=True)
+            if record["passed"]:
+                os.replace(folder / record["graph"], target / record["graph"])
+        if not records[0]["passed"]:
+            (target / FUSED_TOWER).unlink(missing_ok=True)
+            (target / HEAD).unlink(missing_ok=True)
+        elif (folder / HEAD).exists():
+            os.replace(folder / HEAD, target / HEAD)
+        write_json(target / GATES, {"records": [*bundle.gates(), *records]})

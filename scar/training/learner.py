@@ -1,0 +1,101 @@
+"""The LightningModule of a style ranker: step, loss, optimiser, schedule. Reads no files."""
+
+from collections.abc import Mapping
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchmetrics import MeanMetric
+from transformers import get_linear_schedule_with_warmup
+
+from scar.settings import StyleSettings
+from scar.training.constraints import tier_pairs
+from scar.training.data import StyleBatch
+from scar.training.losses import hinge, triplet
+from scar.training.style import StyleRanker
+
+METRIC = "ordering_accuracy"
+
+
+class StyleLearner(pl.LightningModule):
+    """Teaches a StyleRanker to order tiers."""
+
+    def __init__(self, ranker: StyleRanker, settings: StyleSettings) -> None:
+        """Take the ranker and how to train it."""
+        super().__init__()
+        self.ranker = ranker
+        self.settings = settings
+        self.pairs = tier_pairs(settings.tiers)
+        self.accuracy = MeanMetric()
+
+    def forward(self, batch: StyleBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give scores (G, T) and the two style vectors of every response, (G, T, H) each."""
+        pooled, form = self._encode(batch)
+        groups, tiers = batch.y.shape
+        x = batch.x.unsqueeze(1).expand(groups, tiers).reshape(-1)
+        y = batch.y.reshape(-1)
+        vectors = {"surprisal": self.ranker.surprisal(pooled[x], pooled[y]), "form": form[y]}
+        scores = self.ranker.score(vectors["surprisal"], vectors["form"]).float()
+        return scores.view(groups, tiers), {name: v.float().view(groups, tiers, -1) for name, v in vectors.items()}
+
+    def _encode(self, batch: StyleBatch) -> tuple[Tensor, Tensor]:
+        towers = [self.ranker.tower(pack.input_ids, pack.attention_mask) for pack in batch.packs]
+        back = torch.argsort(torch.cat([pack.places for pack in batch.packs]))
+        return torch.cat([tower.pooled for tower in towers])[back], torch.cat([tower.form for tower in towers])[back]
+
+    def on_train_epoch_start(self) -> None:
+        """Seed dropout by the epoch: a resumed run then draws what an uninterrupted one draws."""
+        torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1_009 + self.global_rank)
+
+    def training_step(self, batch: StyleBatch, _: int) -> Tensor:
+        """Give the loss: the sum of the hinges over tier pairs, plus the weighted mean of the triplets."""
+        scores, vectors = self(batch)
+        rank = self.rank_loss(scores, batch.eligible)
+        apart = self.triplet_loss(vectors, batch.triplet)
+        loss = rank + self.settings.triplet_weight * apart
+        size = len(batch.x)
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=size)
+        self.log("rank_loss", rank.detach(), batch_size=size)
+        self.log("triplet_loss", apart.detach(), batch_size=size)
+        return loss
+
+    def rank_loss(self, scores: Tensor, eligible: Tensor) -> Tensor:
+        """Sum over tier pairs of the mean hinge over the groups that are eligible for the pair."""
+        tiers = self.settings.tiers
+        losses = []
+        for number, (better, worse) in enumerate(self.pairs):
+            rows = eligible[:, number]
+            a, b = scores[rows, tiers.index(better)], scores[rows, tiers.index(worse)]
+            losses.append(hinge(a, b, self.settings.margin))
+        return torch.stack(losses).sum()
+
+    def triplet_loss(self, vectors: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """Mean of the triplet losses over style vectors, zero where triplets are off."""
+        tiers, losses = self.settings.tiers, []
+        for name, roles in self.settings.triplet_roles.items():
+            anchor, positive, negative = (vectors[name][rows, tiers.index(tier)] for tier in roles)
+            losses.append(triplet(anchor, positive, negative, self.settings.triplet_margin))
+        return torch.stack(losses).mean() if losses else rows.sum() * 0.0
+
+    def validation_step(self, batch: StyleBatch, _: int) -> None:
+        """Count the pairs in strict order: all that are present, whatever their quality."""
+        scores, _vectors = self(batch)
+        for better, worse in self.pairs:
+            a, b = self.settings.tiers.index(better), self.settings.tiers.index(worse)
+            both = batch.present[:, a] & batch.present[:, b]
+            if both.any():
+                self.accuracy.update((scores[both, a] > scores[both, b]).float())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the ordering accuracy, by which the epoch is chosen."""
+        self.log(METRIC, self.accuracy.compute(), prog_bar=True)
+        self.accuracy.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; the rate rises linearly, then falls linearly to zero over the steps there will be."""
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learning, lr=self.settings.lr, weight_decay=self.settings.weight_decay)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = get_linear_schedule_with_warmup(optimizer, int(self.settings.warmup * steps), steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,101 @@
+"""Write and read back the trained part of a bundle: weights, encoder config, tokenizer, ranker.json, gate rows."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel
+
+import scar
+from scar.bundle import EVALUATION, FORMAT, GATE_ROWS, RANKER, WEIGHTS, Bundle, new_bundle
+from scar.encoding import PairEncoder
+from scar.files import sha256, write_json
+from scar.serving.gates import save_gate_rows
+from scar.settings import StyleSettings
+from scar.training.backbone import Backbone
+from scar.training.card import write_card
+from scar.training.splits import Splits
+from scar.training.style import StyleRanker
+
+GATE_PAIRS = 512
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A ranker fresh from training, and all that the bundle says of it."""
+
+    ranker: StyleRanker
+    backbone: Backbone
+    encoder: PairEncoder
+    settings: StyleSettings
+    splits: Splits
+    steps: int
+    files: Mapping[str, Path | None]
+
+
+def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, *, overwrite: bool) -> None:
+    """Write the bundle whole, or not at all."""
+    with new_bundle(out, overwrite=overwrite) as folder:
+        weights = {name: tensor.contiguous() for name, tensor in trained.ranker.state_dict().items()}
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        trained.backbone.model.config.save_pretrained(folder)
+        trained.backbone.tokenizer.save_pretrained(folder)
+        ranker = describe(trained)
+        write_json(folder / RANKER, ranker)
+        if evaluation is not None:
+            write_json(folder / EVALUATION, {"data": "test part of the training data", **evaluation})
+        rows = trained.splits.validation or trained.splits.test or trained.splits.train
+        pairs = trained.encoder.encode([(row.turns, text) for row in rows for text in row.responses.values()])
+        save_gate_rows(folder / GATE_ROWS, pairs, GATE_PAIRS)
+        write_card(folder, ranker, evaluation)
+
+
+def describe(trained: Trained) -> dict[str, Any]:
+    """Give the content of ranker.json."""
+    settings, found = trained.settings, trained.backbone.found
+    config = trained.backbone.model.config
+    return {
+        "format": FORMAT,
+        "kind": "style",
+        "name": settings.name,
+        "encoder": {
+            "name": settings.encoder, "origin": found.origin, "revision": found.revision,
+            "model_type": config.model_type, "hidden_size": trained.backbone.hidden,
+        },
+        "text": asdict(trained.encoder.settings),
+        "tiers": list(settings.tiers),
+        "head": {"width": settings.head_width, "pooling": trained.ranker.pooling},
+        "calibration": None,
+        "trained_steps": trained.steps,
+        "seed": settings.seed,
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "data": {
+            "files": {name: {"name": path.name, "sha256": sha256(path)} for name, path in trained.files.items() if path},
+            "rows": trained.splits.counts(),
+        },
+        "versions": {
+            "scar-rank": scar.__version__, "python": platform.python_version(), "torch": torch.__version__,
+            "lightning": lightning.__version__, "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__, "numpy": np.__version__,
+        },
+    }  # fmt: skip
+
+
+def load_ranker(bundle: Bundle) -> StyleRanker:
+    """Load the ranker of a bundle in torch, every weight from its safetensors file."""
+    config = AutoConfig.from_pretrained(bundle.path, trust_remote_code=False)
+    # Eager attention is what exports and fuses for every architecture; the weights are the same.
+    model = AutoModel.from_config(config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32)
+    head = bundle.ranker["head"]
+    ranker = StyleRanker(model, bundle.ranker["encoder"]["hidden_size"], head["width"], head["pooling"])
+    ranker.load_state_dict(load_file(bundle.path / WEIGHTS))
+    return ranker.eval()
