@@ -221,3 +221,26 @@ def length_batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[ND
         size = max(1, batch_tokens // max(1, int(lengths[order[start]])))
         yield order[start : start + size]
         start += size
+
+
+def tight_batches(
+    lengths: NDArray[np.int64], batch_tokens: int, overhead: int
+) -> list[NDArray[np.int64]]:
+    """Cut texts, sorted by length, into the batches of least cost: padded tokens plus `overhead` tokens a batch.
+
+    No batch exceeds `batch_tokens`, but for one long text. Exact, by dynamic programming over the sorted texts; for the
+    few texts of a training step, where `length_batches` would leave a fifth of the tokens to padding.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    width = [int(length) for length in lengths[order]]
+    best = [0] + [0] * len(width)
+    cut = [0] * (len(width) + 1)
+    for end in range(1, len(width) + 1):
+        starts = [n for n in range(end) if n == end - 1 or width[n] * (end - n) <= batch_tokens]
+        costs = [best[n] + width[n] * (end - n) + overhead for n in starts]
+        best[end] = min(costs)
+        cut[end] = starts[costs.index(best[end])]
+    ends = [len(width)] if width else []
+    while ends and cut[ends[-1]]:
+        ends.append(cut[ends[-1]])
+    return [order[cut[end] : end] for end in reversed(ends)]

@@ -109,14 +109,16 @@ class StyleSettings:
     """Lower bound of the constraint, strict."""
     constraint_max: float = 10.0
     """Upper bound of the constraint, strict."""
+    dropout: float | None = None
+    """Dropout inside the encoder, all of it; null leaves what its checkpoint says, as SCAR does."""
     freeze_layers: int = 0
     """Keep the embeddings and this many lower layers as they are."""
     epochs: int = 10
     """Passes over the training rows, at most."""
     batch_size: int = 4
     """Instructions a step; each comes with all its responses."""
-    batch_tokens: int = 4096
-    """Most tokens that go through the encoder at once, padding counted; memory, not results, depends on it."""
+    batch_tokens: int = 0
+    """Most tokens that go through the encoder at once, padding counted; 0 is 1024 on a CPU, 16384 on a GPU."""
     accumulate: int = 1
     """Steps whose gradients are added before the weights move."""
     lr: float = 2e-5
@@ -157,8 +159,8 @@ class StyleSettings:
         return STYLE_TRIPLETS if set(STYLE_TIERS) <= set(self.tiers) else {}
 
 
-_AT_LEAST_ONE = ("max_tokens", "head_width", "epochs", "batch_size", "batch_tokens", "accumulate")
-_NOT_NEGATIVE = ("margin", "triplet_margin", "triplet_weight", "weight_decay", "freeze_layers")
+_AT_LEAST_ONE = ("max_tokens", "head_width", "epochs", "batch_size", "accumulate")
+_NOT_NEGATIVE = ("margin", "triplet_margin", "triplet_weight", "weight_decay", "freeze_layers", "batch_tokens")
 _SHARES = ("warmup", "validation_share", "test_share")
 
 
@@ -168,6 +170,7 @@ def _check_ranges(settings: StyleSettings) -> None:
         + [(name, lambda v: v >= 0, "0 or more") for name in _NOT_NEGATIVE]
         + [(name, lambda v: 0 <= v < 1, "from 0 to below 1") for name in _SHARES]
         + [("lr", lambda v: v > 0, "above 0"), ("clip", lambda v: v > 0, "above 0")]
+        + [("dropout", lambda v: v is None or 0 <= v < 1, "from 0 to below 1")]
         + [("patience", lambda v: v is None or v >= 1, "at least 1")]
     )
     for name, fits, wanted in rules:

@@ -8,6 +8,17 @@ from scar.errors import InputError
 from scar.settings import StyleSettings
 
 
+def quiet() -> None:
+    """Keep the libraries' advice off the screen; their warnings stay."""
+    import logging
+
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").propagate = False
+
+
 def style(arguments: Sequence[str]) -> None:
     """Train a style ranker."""
     parser = Parser("train style", "Train a style ranker (SCAR) on rows that hold responses of several tiers.")
@@ -24,6 +35,7 @@ def style(arguments: Sequence[str]) -> None:
         from scar.training.fit import train_style
     except ImportError as error:
         raise InputError(f"training needs the train extra: pip install 'scar-rank[train]' ({error})") from None
+    quiet()
     report = train_style(
         settings, values["data"], values["out"],
         validation=values["validation"], test=values["test"], overwrite=values["overwrite"],

@@ -90,11 +90,23 @@ class Backbone:
         return 0
 
 
-def load(name: str, revision: str | None = None) -> Backbone:
-    """Load an encoder by a native class of transformers; code from a repository is never run."""
+DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "embedding_dropout", "mlp_dropout", "dropout",
+)  # fmt: skip
+"""What the architectures call their dropout rates."""
+
+
+def load(name: str, revision: str | None = None, dropout: float | None = None) -> Backbone:
+    """Load an encoder by a native class of transformers; code from a repository is never run.
+
+    `dropout` replaces every dropout rate of the checkpoint's config. Raises InputError where it is not to be had.
+    """
     found = find(name, revision)
     try:
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
+        for rate in DROPOUTS if dropout is not None else ():
+            if hasattr(config, rate):
+                setattr(config, rate, dropout)
         tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False)
         model, info = AutoModel.from_pretrained(
             found.path, config=config, output_loading_info=True, trust_remote_code=False, dtype=torch.float32

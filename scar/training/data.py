@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from scar.encoding import PairEncoder, TokenLists, length_batches
+from scar.encoding import PairEncoder, TokenLists, tight_batches
 from scar.records import Tiers
 from scar.settings import StyleSettings
 from scar.training.constraints import eligible, tier_pairs
 
 WINDOW = 16
 """Batches whose groups are sorted by length together."""
+OVERHEAD = 16
+"""A pass through the encoder costs, beside its tokens, this part of the token budget (measured on 2 CPU cores)."""
 
 
 class Pack(NamedTuple):
@@ -45,6 +47,11 @@ class StyleBatch(NamedTuple):
     """(G, P) whether this tier pair teaches."""
     triplet: Tensor
     """(G,) whether the triplet losses use this group."""
+
+
+def batch_tokens(settings: StyleSettings) -> int:
+    """Give the token budget: small batches stay in a CPU's cache and carry less padding, a GPU wants large ones."""
+    return settings.batch_tokens or (16_384 if torch.cuda.is_available() else 1024)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Groups:
         triplet = np.array([bool(needed) and needed <= some for some in teaching], dtype=bool)
         return cls(
             pairs.tokens, x, y, allowed.reshape(len(rows), len(order)), triplet,
-            encoder.settings.pad_id, settings.batch_tokens,
+            encoder.settings.pad_id, batch_tokens(settings),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -99,7 +106,8 @@ class Groups:
         used, places = np.unique(np.concatenate([x, y[y >= 0]]), return_inverse=True)
         local = np.zeros_like(y)
         local[y >= 0] = places[len(x) :]
-        packs = [self._pack(used, texts) for texts in length_batches(self.tokens.lengths[used], self.batch_tokens)]
+        batches = tight_batches(self.tokens.lengths[used], self.batch_tokens, self.batch_tokens // OVERHEAD)
+        packs = [self._pack(used, texts) for texts in batches]
         return StyleBatch(
             packs,
             torch.from_numpy(places[: len(x)].copy()),

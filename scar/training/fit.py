@@ -23,7 +23,7 @@ from scar.settings import Reading, StyleSettings
 from scar.training import backbone as backbones
 from scar.training.backbone import Backbone
 from scar.training.constraints import check_tiers, describe, resolve_mode
-from scar.training.data import Groups, StyleData, teaching_rows
+from scar.training.data import Groups, StyleData, batch_tokens, teaching_rows
 from scar.training.engine import torch_towers
 from scar.training.learner import METRIC, StyleLearner
 from scar.training.save import Trained, save_bundle
@@ -69,7 +69,7 @@ def train_style(
     )  # fmt: skip
     check_tiers([*splits.train, *splits.validation, *splits.test], settings.tiers)
     mode = resolve_mode(splits.train, settings)
-    backbone = backbones.load(settings.encoder, settings.revision)
+    backbone = backbones.load(settings.encoder, settings.revision, settings.dropout)
     encoder = _pair_encoder(backbone, settings)
     rows, teaching = teaching_rows(splits.train, mode, settings)
     if not rows:
@@ -109,7 +109,8 @@ def build(backbone: Backbone, settings: StyleSettings) -> StyleRanker:
     torch.manual_seed(settings.seed)
     ranker = StyleRanker(backbone.model, backbone.hidden, settings.head_width, pooling)
     backbones.freeze(ranker.encoder, settings.freeze_layers)
-    return ranker
+    # transformers loads in evaluation mode, and Lightning leaves modes alone: dropout would never run.
+    return ranker.train()
 
 
 def _pair_encoder(backbone: Backbone, settings: StyleSettings) -> PairEncoder:
@@ -130,7 +131,7 @@ def _evaluate(
 ) -> dict[str, Any] | None:
     if not splits.test:
         return None
-    model = torch_towers(ranker, encoder.settings.pad_id, settings.batch_tokens, device)
+    model = torch_towers(ranker, encoder.settings.pad_id, batch_tokens(settings), device)
     pairs = encoder.encode((row.turns, text) for row in splits.test for text in row.responses.values())
     return evaluate(splits.test, settings.tiers, model.score(pairs))
 

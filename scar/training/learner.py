@@ -1,6 +1,8 @@
 """The LightningModule of a style ranker: step, loss, optimiser, schedule. Reads no files."""
 
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -40,13 +42,27 @@ class StyleLearner(pl.LightningModule):
         return scores.view(groups, tiers), {name: v.float().view(groups, tiers, -1) for name, v in vectors.items()}
 
     def _encode(self, batch: StyleBatch) -> tuple[Tensor, Tensor]:
-        towers = [self.ranker.tower(pack.input_ids, pack.attention_mask) for pack in batch.packs]
+        embedded = self.ranker.embed([pack.input_ids for pack in batch.packs])
+        towers = [
+            self.ranker.tower(pack.input_ids, pack.attention_mask, some)
+            for pack, some in zip(batch.packs, embedded, strict=True)
+        ]
         back = torch.argsort(torch.cat([pack.places for pack in batch.packs]))
         return torch.cat([tower.pooled for tower in towers])[back], torch.cat([tower.form for tower in towers])[back]
 
     def on_train_epoch_start(self) -> None:
         """Seed dropout by the epoch: a resumed run then draws what an uninterrupted one draws."""
         torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1_009 + self.global_rank)
+
+        self._began, self._spent = time.perf_counter(), 0.0
+
+    def on_train_batch_end(self, outputs: Any, batch: StyleBatch, batch_idx: int) -> None:
+        """Note the time that training took so far; validation, which follows, does not count."""
+        self._spent = time.perf_counter() - self._began
+
+    def on_train_epoch_end(self) -> None:
+        """Log the seconds of the epoch."""
+        self.log("epoch_seconds", self._spent)
 
     def training_step(self, batch: StyleBatch, _: int) -> Tensor:
         """Give the loss: the sum of the hinges over tier pairs, plus the weighted mean of the triplets."""
@@ -95,7 +111,9 @@ class StyleLearner(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; the rate rises linearly, then falls linearly to zero over the steps there will be."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(learning, lr=self.settings.lr, weight_decay=self.settings.weight_decay)
+        optimizer = torch.optim.AdamW(
+            learning, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_linear_schedule_with_warmup(optimizer, int(self.settings.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -12,13 +12,13 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModel
 
 import scar
 from scar.bundle import EVALUATION, FORMAT, GATE_ROWS, RANKER, WEIGHTS, Bundle, new_bundle
 from scar.encoding import PairEncoder
-from scar.files import sha256, write_json
+from scar.files import atomic, sha256, write_json
 from scar.serving.gates import save_gate_rows
 from scar.settings import StyleSettings
 from scar.training.backbone import Backbone
@@ -46,7 +46,8 @@ def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, 
     """Write the bundle whole, or not at all."""
     with new_bundle(out, overwrite=overwrite) as folder:
         weights = {name: tensor.contiguous() for name, tensor in trained.ranker.state_dict().items()}
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        with atomic(folder / WEIGHTS) as stream:
+            stream.write(save(weights, metadata={"format": "pt"}))
         trained.backbone.model.config.save_pretrained(folder)
         trained.backbone.tokenizer.save_pretrained(folder)
         ranker = describe(trained)

@@ -3,6 +3,8 @@
 N texts or pairs, L tokens, H the encoder's width. A text is encoded once, whatever pairs it stands in.
 """
 
+import inspect
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,14 +34,27 @@ class StyleRanker(nn.Module):
         self.relation = nn.Sequential(nn.Linear(2 * hidden, width), nn.ReLU(), nn.Linear(width, hidden))
         self.output = nn.Sequential(nn.Linear(2 * hidden, width), nn.ReLU(), nn.Linear(width, 1))
 
-    def tower(self, input_ids: Tensor, attention_mask: Tensor) -> Tower:
-        """Encode texts: ids and mask (N, L)."""
-        out = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+    def tower(self, input_ids: Tensor, attention_mask: Tensor, embedded: Tensor | None = None) -> Tower:
+        """Encode texts: ids and mask (N, L), or in place of the ids their embeddings (N, L, H)."""
+        text = {"input_ids": input_ids} if embedded is None else {"inputs_embeds": embedded}
+        out = self.encoder(**text, attention_mask=attention_mask)
         states = out.last_hidden_state
         pooled = out.pooler_output if self.pooling == "pooler" else states[:, 0]
         # Pooling in fp32: under autocast the states are bf16.
         states = states.float()
         return Tower(pooled.float(), masked_max(states, attention_mask), masked_mean(states, attention_mask))
+
+    def embed(self, batches: Sequence[Tensor]) -> list[Tensor | None]:
+        """Look up the token embeddings of several batches of ids in one step.
+
+        The gradient of a look-up is as large as the whole vocabulary: one for all batches costs a fraction of one each.
+        """
+        if "inputs_embeds" not in inspect.signature(self.encoder.forward).parameters:
+            return [None] * len(batches)
+        table = self.encoder.get_input_embeddings()  # type: ignore[operator]
+        flat = table(torch.cat([ids.reshape(-1) for ids in batches]))
+        pieces = torch.split(flat, [ids.numel() for ids in batches])
+        return [piece.view(*ids.shape, -1) for piece, ids in zip(pieces, batches, strict=True)]
 
     def surprisal(self, x_pooled: Tensor, y_pooled: Tensor) -> Tensor:
         """Give the surprisal vector of responses given their instructions, (N, H)."""
