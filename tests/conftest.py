@@ -1,0 +1,46 @@
+"""Fixtures that many tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.make import tier_rows, tiny_encoder, write_jsonl
+
+RECIPE = Path(__file__).parent.parent / "train" / "style-minilm.yaml"
+
+
+@pytest.fixture(scope="session")
+def scar_data():
+    """The folder of real data, where there is one."""
+    folder = os.environ.get("SCAR_DATA")
+    if not folder:
+        pytest.skip("SCAR_DATA is not set: the test needs the real data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory):
+    """A tiny random BERT with a pooler."""
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def settings(encoder):
+    """Settings that train the tiny encoder in a second."""
+    from scar.settings import StyleSettings
+
+    return StyleSettings(encoder=str(encoder), max_tokens=32, head_width=16, epochs=3, lr=3e-3, batch_size=4)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory, settings):
+    """A trained and exported bundle. Tests that change one copy it."""
+    from scar.training.export import export
+    from scar.training.fit import train_style
+
+    folder = tmp_path_factory.mktemp("bundle")
+    data = write_jsonl(folder / "tiers.jsonl", tier_rows(40, source="made"))
+    train_style(settings, data, folder / "style")
+    export(folder / "style")
+    return folder / "style"
