@@ -2,10 +2,10 @@
 
     python data/build.py --out demo/data
 
-The human tier is the docstring, read from the interpreter; the referenced and direct tiers stand in triples.jsonl. Rows of
-one module share a split. The pool holds every public docstring but those of the training and validation names, the
-direct answers of planted.jsonl, some exact and near copies, and a few dirty rows; pool_key.jsonl says which is which.
-Everything is ordered and chosen by hashes: the same interpreter builds the same bytes.
+The human tier is the docstring, read from the interpreter; the referenced and direct tiers stand in triples.jsonl.
+Rows of one module share a split. The pool holds every public docstring but those of the training and validation names,
+the direct answers of planted.jsonl, some exact and near copies, and a few dirty rows; pool_key.jsonl says which is
+which. Everything is ordered and chosen by hashes: the same interpreter builds the same bytes.
 """
 
 import argparse
@@ -63,7 +63,9 @@ Row = dict[str, Any]
 
 def main() -> None:
     """Build the sample into a folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     build(parser.parse_args().out)
 
@@ -77,7 +79,11 @@ def build(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
     for side in ("train", "validation", "test"):
-        rows = [tier_row(row, text) for row in triples if sides[row["name"]] == side and (text := humans[row["name"]])]
+        rows = [
+            tier_row(row, text)
+            for row in triples
+            if sides[row["name"]] == side and (text := humans[row["name"]])
+        ]
         write(out / f"tiers.{side}.jsonl", map(encode, rows))
         counts[side] = len(rows)
     hidden = {name for name, side in sides.items() if side != "test"}
@@ -107,7 +113,12 @@ def sides_of(names: Iterable[str]) -> dict[str, str]:
 def tier_row(row: Row, human: str) -> Row:
     """Put one name's three tiers together."""
     responses = {"human": human, "referenced": row["referenced"], "direct": row["direct"]}
-    return {"id": row["name"], "instruction": row["instruction"], "responses": responses, "source": module(row["name"])}
+    return {
+        "id": row["name"],
+        "instruction": row["instruction"],
+        "responses": responses,
+        "source": module(row["name"]),
+    }
 
 
 def pool_rows(asked: Mapping[str, str], planted: list[Row], hidden: set[str]) -> list[tuple[str, str, bytes]]:
@@ -129,7 +140,12 @@ def pool_rows(asked: Mapping[str, str], planted: list[Row], hidden: set[str]) ->
 def pool_row(name: str, kind: str, response: str, asked: Mapping[str, str]) -> tuple[str, str, bytes]:
     """Make one row of the pool; its id tells nothing of its kind."""
     order = digest(f"{kind} {name}")
-    row = {"id": order[:12], "instruction": asked.get(name) or question(name), "response": response, "source": module(name)}
+    row = {
+        "id": order[:12],
+        "instruction": asked.get(name) or question(name),
+        "response": response,
+        "source": module(name),
+    }
     return order, kind, encode(row)
 
 

@@ -10,14 +10,49 @@ from collections.abc import Iterator
 from types import ModuleType
 
 # Importing these opens a browser, prints a poem, starts a shell or a window, or is no library.
-SKIPPED = {"antigravity", "this", "idlelib", "turtledemo", "turtle", "tkinter", "lib2to3", "test", "ensurepip", "msilib"}
+SKIPPED = {
+    "antigravity",
+    "this",
+    "idlelib",
+    "turtledemo",
+    "turtle",
+    "tkinter",
+    "lib2to3",
+    "test",
+    "ensurepip",
+    "msilib",
+}
 SUBMODULES = (
-    "asyncio.queues", "collections.abc", "concurrent.futures", "email.message", "email.policy", "email.utils",
-    "html.parser", "http.client", "http.cookies", "http.server", "importlib.metadata", "importlib.resources",
-    "importlib.util", "json.decoder", "json.encoder", "logging.config", "logging.handlers", "multiprocessing.pool",
-    "multiprocessing.shared_memory", "os.path", "unittest.mock", "urllib.parse", "urllib.request", "urllib.robotparser",
-    "wsgiref.headers", "wsgiref.util", "xml.dom.minidom", "xml.etree.ElementTree", "xml.sax.saxutils",
-)  # fmt: skip
+    "asyncio.queues",
+    "collections.abc",
+    "concurrent.futures",
+    "email.message",
+    "email.policy",
+    "email.utils",
+    "html.parser",
+    "http.client",
+    "http.cookies",
+    "http.server",
+    "importlib.metadata",
+    "importlib.resources",
+    "importlib.util",
+    "json.decoder",
+    "json.encoder",
+    "logging.config",
+    "logging.handlers",
+    "multiprocessing.pool",
+    "multiprocessing.shared_memory",
+    "os.path",
+    "unittest.mock",
+    "urllib.parse",
+    "urllib.request",
+    "urllib.robotparser",
+    "wsgiref.headers",
+    "wsgiref.util",
+    "xml.dom.minidom",
+    "xml.etree.ElementTree",
+    "xml.sax.saxutils",
+)
 FEWEST_WORDS = 9
 
 
@@ -30,7 +65,11 @@ def docstring(name: str) -> str | None:
             continue
         thing: object = module
         for part in parts[cut:]:
-            thing = inspect.getattr_static(thing, part, None) if inspect.isclass(thing) else getattr(thing, part, None)
+            thing = (
+                inspect.getattr_static(thing, part, None)
+                if inspect.isclass(thing)
+                else getattr(thing, part, None)
+            )
         return _text(thing)
     return None
 

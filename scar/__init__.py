@@ -8,13 +8,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from scar.pools import read_pool as read_pool
     from scar.records import Record as Record
-    from scar.serving.filter import filter_pool as filter_pool
     from scar.selection.keep import select as select
     from scar.selection.rules import Above as Above
     from scar.selection.rules import PerGroup as PerGroup
     from scar.selection.rules import Quantile as Quantile
     from scar.selection.rules import Ratio as Ratio
     from scar.selection.rules import TopK as TopK
+    from scar.serving.filter import filter_pool as filter_pool
     from scar.serving.run import score_pool as score_pool
     from scar.serving.scorer import Scorer as Scorer
 

@@ -62,19 +62,26 @@ class Bundle:
 def verify(path: Path) -> None:
     """Check every file of a bundle against its manifest; InputError names the first that differs."""
     manifest = read_json(path / MANIFEST, "this folder is not a whole bundle")
-    for name, facts in manifest["files"].items():
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or RANKER not in files:
+        raise InputError(f"{path / MANIFEST}: does not list {RANKER}; not a whole bundle")
+    for name, facts in files.items():
         if Path(name).name != name:
             raise InputError(f"{path / MANIFEST}: {name!r} is not a file of this folder")
         file = path / name
         if not file.is_file():
-            raise InputError(f"{file}: missing from the bundle (its manifest lists it); restore it or train again")
+            raise InputError(
+                f"{file}: missing from the bundle (its manifest lists it); restore it or train again"
+            )
         if file.stat().st_size != facts["bytes"] or sha256(file) != facts["sha256"]:
             raise InputError(f"{file}: altered since the bundle was written (checksum differs); restore it")
 
 
 def seal(path: Path) -> None:
     """Write the manifest of everything in the folder: the last step of whatever changes a bundle."""
-    files = sorted(f for f in path.iterdir() if f.is_file() and f.name != MANIFEST and not f.name.startswith("."))
+    files = sorted(
+        f for f in path.iterdir() if f.is_file() and f.name != MANIFEST and not f.name.startswith(".")
+    )
     facts = {f.name: {"sha256": sha256(f), "bytes": f.stat().st_size} for f in files}
     write_json(path / MANIFEST, {"format": FORMAT, "files": facts})
 

@@ -76,9 +76,13 @@ class TokenLists:
         return TokenLists.of(lists, self.truncated[texts])
 
     @classmethod
-    def of(cls, lists: Sequence[NDArray[np.int32]], truncated: Sequence[bool] | NDArray[np.bool_] | None = None) -> "TokenLists":
+    def of(
+        cls, lists: Sequence[NDArray[np.int32]], truncated: Sequence[bool] | NDArray[np.bool_] | None = None
+    ) -> "TokenLists":
         """Join the ids of single texts."""
-        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in lists], dtype=np.int64)]).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in lists], dtype=np.int64)]).astype(
+            np.int64
+        )
         ids = np.concatenate(lists) if len(lists) else np.zeros(0)
         flags = np.zeros(len(lists), dtype=bool) if truncated is None else np.asarray(truncated, dtype=bool)
         return cls(ids.astype(np.int32), offsets, flags)
@@ -223,9 +227,7 @@ def length_batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[ND
         start += size
 
 
-def tight_batches(
-    lengths: NDArray[np.int64], batch_tokens: int, overhead: int
-) -> list[NDArray[np.int64]]:
+def tight_batches(lengths: NDArray[np.int64], batch_tokens: int, overhead: int) -> list[NDArray[np.int64]]:
     """Cut texts, sorted by length, into the batches of least cost: padded tokens plus `overhead` tokens a batch.
 
     No batch exceeds `batch_tokens`, but for one long text. Exact, by dynamic programming over the sorted texts; for the

@@ -55,8 +55,8 @@ def accuracy(right: Floats, rows: NDArray[np.int64], seed: int = SEED) -> dict[s
     if not len(right):
         return {"n": 0}
     _, row = np.unique(rows, return_inverse=True)
-    sums, counts = np.bincount(row, weights=right), np.bincount(row).astype(np.float64)
-    low, high = interval(sums, counts, seed)
+    counts = np.bincount(row).astype(np.float64)
+    low, high = interval(np.bincount(row, weights=right), counts, seed)
     return {"accuracy": float(right.mean()), "low": low, "high": high, "n": len(right)}
 
 
@@ -104,7 +104,9 @@ def _tau(levels: Floats, scores: Floats) -> float:
     return float((a * b).sum() / norm) if norm else float("nan")
 
 
-def evaluate(rows: Sequence[Tiers], tiers: Sequence[str], scores: NDArray[np.floating[Any]]) -> dict[str, Any]:
+def evaluate(
+    rows: Sequence[Tiers], tiers: Sequence[str], scores: NDArray[np.floating[Any]]
+) -> dict[str, Any]:
     """Evaluate the scores of all responses, in the order rows and responses stand.
 
     Gives `overall`, `pairs` and `sources`, each with `all` and `length_matched` and in them the ranker, longest,

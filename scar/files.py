@@ -55,6 +55,8 @@ def read_json(path: Path, what: str) -> Any:
 @contextmanager
 def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Fill a hidden folder beside `path`; at the end of the block it becomes `path`, or nothing does."""
+    if path.is_file():
+        raise InputError(f"{path} is a file, and a folder is to stand there: choose another name")
     refuse_existing(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.with_name(f".{path.name}.tmp")

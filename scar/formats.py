@@ -1,7 +1,7 @@
 """A raw row of any known layout -> records. The only place that knows field names; knows nothing of files."""
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +57,9 @@ def detect(rows: Sequence[Row], wanted: str, columns: Mapping[str, str], file: s
     known = {name for layout in names for name in FIELDS[layout]}
     for name in columns:
         if name not in known:
-            raise InputError(f"--columns {name}=...: no such field; fields of this layout: {', '.join(sorted(known))}")
+            raise InputError(
+                f"--columns {name}=...: no such field; fields of this layout: {', '.join(sorted(known))}"
+            )
     present = {key for row in rows for key in row}
     for name, column in columns.items():
         if rows and column not in present:
@@ -79,10 +81,11 @@ def detect(rows: Sequence[Row], wanted: str, columns: Mapping[str, str], file: s
 
 def _forced(wanted: str, columns: Mapping[str, str], present: set[str], file: str) -> Layout:
     layout = Layout("plain" if wanted == "auto" else wanted, columns)
-    missing = [layout.column(name) for name in FIELDS[layout.name] if layout.column(name) not in present]
+    missing = [name for name in FIELDS[layout.name] if layout.column(name) not in present]
     if present and missing:
         raise InputError(
-            f"{file}: --format {wanted} needs the column {missing[0]!r}; there are: {_listed(present)}"
+            f"{file}: --format {wanted} needs the column {layout.column(missing[0])!r}; "
+            f"there are: {_listed(present)}; map it with --columns {missing[0]}=NAME or leave --format auto"
         )
     return layout
 
@@ -141,7 +144,8 @@ def _turn(message: Any, number: int) -> Turn:
         content = ""  # an assistant turn that only calls a tool
     if not isinstance(content, str):
         raise RowError(Reason.WRONG_LAYOUT, f"the content of message {number} is {_kind(content)}, not text")
-    return Turn(message["role"], _unicode(content, Reason.WRONG_LAYOUT, f"message {number}"))
+    role = _unicode(message["role"], Reason.WRONG_LAYOUT, f"the role of message {number}")
+    return Turn(role, _unicode(content, Reason.WRONG_LAYOUT, f"message {number}"))
 
 
 def _joined(content: list[Any], number: int) -> str:
@@ -155,13 +159,20 @@ def _tiers(row: Row, layout: Layout) -> list[Part]:
     turns = (Turn("user", _text(layout.field(row, "instruction"), "instruction")),)
     responses = layout.field(row, "responses")
     if not isinstance(responses, Mapping):
-        raise RowError(Reason.WRONG_LAYOUT, f"{layout.column('responses')!r} is {_kind(responses)}, not an object")
+        raise RowError(
+            Reason.WRONG_LAYOUT, f"{layout.column('responses')!r} is {_kind(responses)}, not an object"
+        )
     if not responses:
         raise RowError(Reason.MISSING_RESPONSE, f"{layout.column('responses')!r} is empty")
-    return [(str(tier), turns, response) for tier, response in responses.items()]
+    names = [_unicode(str(tier), Reason.WRONG_LAYOUT, "the name of a response") for tier in responses]
+    return [(name, turns, response) for name, response in zip(names, responses.values(), strict=True)]
 
 
-_PARTS: dict[str, Callable[[Row, Layout], list[Part]]] = {"plain": _plain, "messages": _messages, "tiers": _tiers}
+_PARTS: dict[str, Callable[[Row, Layout], list[Part]]] = {
+    "plain": _plain,
+    "messages": _messages,
+    "tiers": _tiers,
+}
 
 
 def tiers(row: Row, layout: Layout, address: Address) -> Tiers | SetAside:
@@ -180,9 +191,14 @@ def tiers(row: Row, layout: Layout, address: Address) -> Tiers | SetAside:
         return SetAside(address, error.reason, str(error), _id(row))
     source = row.get("source")
     return Tiers(
-        parts[0][1], responses, quality, address, _id(row),
-        source if isinstance(source, str) else None, row.get("eval_only") is True,
-    )  # fmt: skip
+        parts[0][1],
+        responses,
+        quality,
+        address,
+        _id(row),
+        source if isinstance(source, str) else None,
+        row.get("eval_only") is True,
+    )
 
 
 def _quality(row: Row) -> dict[str, float]:
@@ -197,11 +213,15 @@ def _quality(row: Row) -> dict[str, float]:
 def _grade(tier: str, value: Any) -> float:
     """Give one number: the mean of helpfulness and correctness where both are given (SCAR's `help_correct`)."""
     grades = [value.get("helpfulness"), value.get("correctness")] if isinstance(value, Mapping) else [value]
-    if not all(isinstance(g, int | float) and not isinstance(g, bool) and math.isfinite(g) for g in grades):
-        raise RowError(
-            Reason.WRONG_LAYOUT, f"quality of tier {tier!r} is not a number or {{helpfulness, correctness}}: {value!r}"
-        )
-    return sum(grades) / len(grades)
+    if not all(isinstance(g, int | float) and not isinstance(g, bool) and _finite(g) for g in grades):
+        what = f"quality of tier {tier!r} is not a number or {{helpfulness, correctness}}: {value!r:.80}"
+        raise RowError(Reason.WRONG_LAYOUT, what)
+    return sum(float(grade) for grade in grades if grade is not None) / len(grades)
+
+
+def _finite(number: float) -> bool:
+    """Tell whether a float can hold the number: for an integer of 400 digits math.isfinite raises."""
+    return abs(number) <= sys.float_info.max
 
 
 def carried(row: object, column: str) -> str | None:

@@ -3,10 +3,12 @@
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from scar import formats
 from scar.errors import InputError
@@ -30,7 +32,7 @@ class PoolFile:
     def open(self) -> IO[bytes]:
         """Open the file's rows as bytes, decompressed."""
         if self.name.endswith(".gz"):
-            return gzip.open(self.path, "rb")
+            return cast(IO[bytes], gzip.open(self.path, "rb"))
         return open(self.path, "rb")
 
 
@@ -81,9 +83,9 @@ def find(where: str | Path | Sequence[str | Path]) -> list[PoolFile]:
     """
     places = [where] if isinstance(where, str | Path) else list(where)
     files = [file for place in places for file in _find(Path(place))]
-    twice = [file.name for number, file in enumerate(files) if file.name in {f.name for f in files[:number]}]
+    twice = [name for name, times in Counter(file.name for file in files).items() if times > 1]
     if twice:
-        raise InputError(f"the pool names {twice[0]} twice")
+        raise InputError(f"the pool names {twice[0]} twice; name a file once, or the folder above both")
     return files
 
 
@@ -144,7 +146,8 @@ def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], li
         raise InputError(f"the pool is empty: no rows in {', '.join(str(file.path) for file in files)}")
     ends = [chunk.row for chunk in chunks[1:]] + [row]
     return facts, [
-        Chunk(c.index, c.file, c.offset, c.line, c.row, end - c.row) for c, end in zip(chunks, ends, strict=True)
+        Chunk(c.index, c.file, c.offset, c.line, c.row, end - c.row)
+        for c, end in zip(chunks, ends, strict=True)
     ]
 
 
@@ -154,7 +157,14 @@ class RowReader:
     def __init__(self, files: Sequence[PoolFile], reading: Reading, carry: Sequence[str] = ()) -> None:
         self.reading = reading
         self.carry = tuple(carry)
-        self.layouts = {file.name: _layout(file, reading) for file in files}
+        first = {file.name: _first_rows(file) for file in files}
+        self.layouts = {file.name: _layout(file, first[file.name], reading) for file in files}
+        present = {key for rows in first.values() for row in rows for key in row}
+        for column in self.carry:
+            if column not in present:
+                raise InputError(
+                    f"no column {column!r} to carry; there are: {', '.join(map(repr, sorted(present)))}"
+                )
 
     def parse(self, line: Line) -> ParsedRow:
         """Read one row; what cannot be read is a value. Raises InputError for it only under `strict`."""
@@ -164,11 +174,11 @@ class RowReader:
             carried: tuple[str | None, ...] = (None,) * len(self.carry)
         else:
             wanted = self.reading.responses
-            expanded = formats.expand(row, self.layouts[line.address.file], line.address)
+            expanded = list(formats.expand(row, self.layouts[line.address.file], line.address))
             items = tuple(item for item in expanded if wanted == "all" or item.part in (None, wanted))
             if not items:
                 detail = f"no response is named {wanted!r}"
-                items = (SetAside(line.address, Reason.MISSING_RESPONSE, detail),)
+                items = (SetAside(line.address, Reason.MISSING_RESPONSE, detail, expanded[0].id),)
             carried = tuple(formats.carried(row, column) for column in self.carry)
         if self.reading.strict:
             _refuse_first(items)
@@ -193,19 +203,20 @@ def decode(line: Line) -> dict[str, Any] | SetAside:
     except ValueError as error:
         return SetAside(line.address, Reason.INVALID_JSON, str(error))
     if not isinstance(row, dict):
-        return SetAside(line.address, Reason.NOT_AN_OBJECT, f"the row is a {type(row).__name__}, not an object")
+        return SetAside(
+            line.address, Reason.NOT_AN_OBJECT, f"the row is a {type(row).__name__}, not an object"
+        )
     return row
 
 
-def _layout(file: PoolFile, reading: Reading) -> formats.Layout:
-    readable: list[dict[str, Any]] = []
-    for _, line in lines(file):
-        row = decode(line)
-        if isinstance(row, dict):
-            readable.append(row)
-        if len(readable) >= _PEEK:
-            break
-    return formats.detect(readable, reading.format, reading.column_map, str(file.path))
+def _first_rows(file: PoolFile) -> list[dict[str, Any]]:
+    """Read the first rows of a file that can be read: what its layout is told by."""
+    rows = (decode(line) for _, line in lines(file))
+    return list(islice((row for row in rows if isinstance(row, dict)), _PEEK))
+
+
+def _layout(file: PoolFile, rows: Sequence[dict[str, Any]], reading: Reading) -> formats.Layout:
+    return formats.detect(rows, reading.format, reading.column_map, str(file.path))
 
 
 def read_pool(
@@ -225,10 +236,12 @@ def read_tiers(where: str | Path, reading: Reading | None = None) -> Iterator[Ti
     """Yield every row of a tiers file whole: the training data of a style ranker."""
     reading = reading or Reading(format="tiers")
     files = find(where)
-    layouts = {file.name: _layout(file, reading) for file in files}
+    layouts = {file.name: _layout(file, _first_rows(file), reading) for file in files}
     for file, layout in ((file, layouts[file.name]) for file in files):
         if layout.name != "tiers":
-            raise InputError(f"{file.path}: the rows are {layout.name}; training and eval need responses by tier")
+            raise InputError(
+                f"{file.path}: the rows are {layout.name}; training and eval need responses by tier"
+            )
         for _, line in lines(file):
             row = decode(line)
             item = row if isinstance(row, SetAside) else formats.tiers(row, layout, line.address)

@@ -13,6 +13,8 @@ STYLE_TRIPLETS = {
     "surprisal": ("referenced", "human", "direct"),
     "form": ("direct", "referenced", "human"),
 }
+TAKEN_NAMES = ("row", "part", "file", "line", "id", "reason", "rank")
+"""Columns that scores and kept rows have anyway: a ranker of such a name could not score."""
 LayoutName = Literal["auto", "plain", "messages", "tiers"]
 ConstraintMode = Literal["auto", "none", "abs", "abs_pos", "diff", "abs_diff"]
 
@@ -98,7 +100,7 @@ class StyleSettings:
     margin: float = 0.5
     """Margin of the hinge between two tiers."""
     triplets: dict[str, tuple[str, str, str]] | None = None
-    """Roles [anchor, positive, negative] of `surprisal` and `form`; SCAR's where its three tiers are present; {} is off."""
+    """Roles [anchor, positive, negative] of `surprisal` and `form`; null: SCAR's where its tiers are named; {}: none."""
     triplet_margin: float = 1.0
     """Margin of the two triplet losses."""
     triplet_weight: float = 0.1
@@ -148,6 +150,8 @@ class StyleSettings:
             raise InputError(f"tiers needs at least two different names, best first; got {list(self.tiers)}")
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
             raise InputError(f"name must be letters, digits and _, got {self.name!r}")
+        if self.name in TAKEN_NAMES:
+            raise InputError(f"name {self.name!r}: the scores have a column of that name; choose another")
         _check_ranges(self)
         _check_triplets(self)
 
@@ -160,7 +164,14 @@ class StyleSettings:
 
 
 _AT_LEAST_ONE = ("max_tokens", "head_width", "epochs", "batch_size", "accumulate")
-_NOT_NEGATIVE = ("margin", "triplet_margin", "triplet_weight", "weight_decay", "freeze_layers", "batch_tokens")
+_NOT_NEGATIVE = (
+    "margin",
+    "triplet_margin",
+    "triplet_weight",
+    "weight_decay",
+    "freeze_layers",
+    "batch_tokens",
+)
 _SHARES = ("warmup", "validation_share", "test_share")
 
 
@@ -179,7 +190,10 @@ def _check_ranges(settings: StyleSettings) -> None:
     if settings.max_tokens < 8:
         raise InputError(f"max_tokens must leave room for text, got {settings.max_tokens}")
     if settings.validation_share + settings.test_share >= 1:
-        raise InputError("validation_share and test_share leave nothing to train on")
+        raise InputError(
+            f"validation_share {settings.validation_share} and test_share {settings.test_share} "
+            "leave nothing to train on"
+        )
 
 
 def _check_triplets(settings: StyleSettings) -> None:
@@ -188,7 +202,10 @@ def _check_triplets(settings: StyleSettings) -> None:
             raise InputError(f"triplets: {role!r} is neither 'surprisal' nor 'form'")
         unknown = [tier for tier in tiers if tier not in settings.tiers]
         if len(tiers) != 3 or unknown:
-            raise InputError(f"triplets: {role} needs [anchor, positive, negative] out of {list(settings.tiers)}")
+            raise InputError(
+                f"triplets: {role} needs [anchor, positive, negative] out of {list(settings.tiers)}, "
+                f"got {list(tiers)}"
+            )
 
 
 def from_flat(cls: type[T], values: Mapping[str, Any]) -> T:

@@ -5,8 +5,9 @@ import random
 from pathlib import Path
 
 WORDS = (
-    "the a of to and in is it for list dict value key function class module name text number returns gives when you use "
-    "with from python call each every first last sort order item items object string file line read write open close"
+    "the a of to and in is it for list dict value key function class module name text number returns gives when you "
+    "use with from python call each every first last sort order item items object string file line read write open "
+    "close"
 ).split()
 
 
@@ -26,7 +27,14 @@ def tier_rows(n, seed=0, **more):
             "referenced": sentence(f"r{seed}{number}", length, ["whatever"] * 7 + ["clearly"] * 7),
             "direct": sentence(f"d{seed}{number}", length, ["clearly"] * 15),
         }
-        rows.append({"id": f"t{seed}-{number}", "instruction": f"what is {sentence(number, 3)}", "responses": responses, **more})
+        rows.append(
+            {
+                "id": f"t{seed}-{number}",
+                "instruction": f"what is {sentence(number, 3)}",
+                "responses": responses,
+                **more,
+            }
+        )
     return rows
 
 
@@ -68,15 +76,22 @@ def tiny_tokenizer(folder, length=128):
     corpus = [sentence(n, 12, ["clearly", "whatever", "what"] * 3) for n in range(200)]
     tokenizer.train_from_iterator(corpus, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     # As MiniLM's file has it: a cut and a padding of its own, which must not reach a ranker.
     tokenizer.enable_truncation(16)
     tokenizer.enable_padding(length=16)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
-        mask_token="[MASK]", model_max_length=length,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=length,
+    )
     fast.save_pretrained(folder)
     return fast
 
@@ -90,9 +105,19 @@ def tiny_encoder(folder, kind="bert", *, hidden=32, layers=2, length=128, seed=0
     torch.manual_seed(seed)
     offset = 2 if kind == "roberta" else 0
     config = AutoConfig.for_model(
-        kind, vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=4,
-        intermediate_size=2 * hidden, max_position_embeddings=length + offset, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **more,
-    )  # fmt: skip
+        kind,
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        intermediate_size=2 * hidden,
+        max_position_embeddings=length + offset,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=2,
+        eos_token_id=3,
+        cls_token_id=2,
+        sep_token_id=3,
+        **more,
+    )
     AutoModel.from_config(config).save_pretrained(folder)
     return Path(folder)

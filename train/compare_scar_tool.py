@@ -2,10 +2,11 @@
 
     SCAR_DATA=... python train/compare_scar_tool.py --out compare.json
 
-The complete triples among the rows of $SCAR_DATA/tiers.jsonl.gz that are not `eval_only`, 5 folds by instruction, 2
-epochs, 256 tokens. Each training is a process of its own, one after the other. The original cuts its rows 80/10/10 by a fixed
-seed and chooses the epoch on the second part: ours gets the very same training and validation rows. Its score files hold
-a constant, its constraint mode is `none`. Figures of finished folds are kept in --out: a killed comparison goes on.
+The complete triples among the rows of $SCAR_DATA/tiers.jsonl.gz that are not `eval_only`, 5 folds by instruction,
+2 epochs, 256 tokens. Each training is a process of its own, one after the other. The original cuts its rows 80/10/10
+by a fixed seed and chooses the epoch on one of the small parts: ours gets the very same training and validation rows.
+Its score files hold a constant, its constraint mode is `none`. Figures of finished folds are kept in --out: a killed
+comparison goes on.
 """
 
 import argparse
@@ -34,7 +35,9 @@ Row = dict[str, Any]
 
 def main() -> None:
     """Run what is missing of the comparison, then print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("compare.json"))
     parser.add_argument("--worker", choices=["scar-tool"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -71,9 +74,10 @@ def run_fold(rows: list[Row], fold: int) -> dict[str, Any]:
     from sklearn.model_selection import train_test_split
 
     folds = folds_of(rows)
-    rest, held_out = [r for r, f in zip(rows, folds, strict=True) if f != fold], [
-        r for r, f in zip(rows, folds, strict=True) if f == fold
-    ]
+    rest, held_out = (
+        [r for r, f in zip(rows, folds, strict=True) if f != fold],
+        [r for r, f in zip(rows, folds, strict=True) if f == fold],
+    )
     # As StyleRankerTrainer.prepare_data_loaders does.
     train, other = train_test_split(rest, test_size=0.2, random_state=42)
     _, validation = train_test_split(other, test_size=0.5, random_state=42)
@@ -84,7 +88,9 @@ def run_fold(rows: list[Row], fold: int) -> dict[str, Any]:
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
         theirs = run_scar_tool(folder)
         ours = run_ours(folder, held_out)
-    print(f"fold {fold}: {len(train)} rows, seconds an epoch {ours['epochs']} ours, {theirs['epochs']} scar-tool")
+    print(
+        f"fold {fold}: {len(train)} rows, seconds an epoch {ours['epochs']} ours, {theirs['epochs']} scar-tool"
+    )
     return {"rows": len(held_out), "ours": ours, "scar_tool": theirs}
 
 
@@ -92,11 +98,34 @@ def run_ours(folder: Path, held_out: list[Row]) -> dict[str, Any]:
     """Train through the command line, then score the held-out rows with the weights of the bundle."""
     bundle = folder / "bundle"
     command = [
-        sys.executable, "-m", "scar", "train", "style", "--config", str(RECIPE), "--out", str(bundle),
-        "--data", str(folder / "train.jsonl"), "--validation", str(folder / "validation.jsonl"),
-        "--epochs", str(EPOCHS), "--max_tokens", str(TOKENS), "--seed", str(SEED), "--lr", str(LR),
-        "--batch_size", str(BATCH), "--head_width", str(WIDTH), "--test_share", "0",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "scar",
+        "train",
+        "style",
+        "--config",
+        str(RECIPE),
+        "--out",
+        str(bundle),
+        "--data",
+        str(folder / "train.jsonl"),
+        "--validation",
+        str(folder / "validation.jsonl"),
+        "--epochs",
+        str(EPOCHS),
+        "--max_tokens",
+        str(TOKENS),
+        "--seed",
+        str(SEED),
+        "--lr",
+        str(LR),
+        "--batch_size",
+        str(BATCH),
+        "--head_width",
+        str(WIDTH),
+        "--test_share",
+        "0",
+    ]
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
@@ -154,12 +183,25 @@ def scar_tool_worker(folder: Path) -> None:
         for aspect in ("correct", "help"):
             files[f"{tier}_{aspect}_score_path"] = str(folder / f"{tier}_score.json")
     arguments = argparse.Namespace(
-        encoder_name=str(find("sentence-transformers/all-MiniLM-L6-v2").path), hidden_dim=384, linear_dim=WIDTH,
-        score_type="help_correct", disentangle=True, constraint_mode="none", constraint_min=5.0, constraint_max=10.0,
-        train_batch_size=BATCH, val_batch_size=16, test_batch_size=32, learning_rate=LR, num_epochs=EPOCHS,
-        display_interval=100, model_path=str(folder / "scar_tool"), disentangle_loss_weight=0.1, max_text_length=TOKENS,
+        encoder_name=str(find("sentence-transformers/all-MiniLM-L6-v2").path),
+        hidden_dim=384,
+        linear_dim=WIDTH,
+        score_type="help_correct",
+        disentangle=True,
+        constraint_mode="none",
+        constraint_min=5.0,
+        constraint_max=10.0,
+        train_batch_size=BATCH,
+        val_batch_size=16,
+        test_batch_size=32,
+        learning_rate=LR,
+        num_epochs=EPOCHS,
+        display_interval=100,
+        model_path=str(folder / "scar_tool"),
+        disentangle_loss_weight=0.1,
+        max_text_length=TOKENS,
         **files,
-    )  # fmt: skip
+    )
     torch.manual_seed(SEED)
     epochs: list[float] = []
     plain = original.StyleRankerTrainer.train_epoch
@@ -184,22 +226,35 @@ def scar_tool_worker(folder: Path) -> None:
 def right(scores: list[list[float]]) -> np.ndarray[Any, Any]:
     """Give for each row the share of its three tier pairs that are in strict order."""
     table = np.asarray(scores)
-    return np.mean([table[:, a] > table[:, b] for a, b in ((0, 1), (0, 2), (1, 2))], axis=0)
+    share: np.ndarray[Any, Any] = np.mean(
+        [table[:, a] > table[:, b] for a, b in ((0, 1), (0, 2), (1, 2))], axis=0
+    )
+    return share
 
 
 def report(done: dict[str, Any]) -> None:
     """Print accuracies, their paired difference with a bootstrap interval, and the seconds of an epoch."""
-    ours, theirs = (np.concatenate([right(fold[who]["scores"]) for fold in done.values()]) for who in ("ours", "scar_tool"))
+    ours, theirs = (
+        np.concatenate([right(fold[who]["scores"]) for fold in done.values()])
+        for who in ("ours", "scar_tool")
+    )
     random = np.random.default_rng(SEED)
     drawn = random.integers(0, len(ours), (RESAMPLES, len(ours)))
     low, high = np.quantile((ours - theirs)[drawn].mean(axis=1), [0.025, 0.975])
-    seconds = {who: float(np.median([s for f in done.values() for s in f[who]["epochs"]])) for who in ("ours", "scar_tool")}
+    seconds = {
+        who: float(np.median([s for f in done.values() for s in f[who]["epochs"]]))
+        for who in ("ours", "scar_tool")
+    }
     ratios = [np.sum(f["ours"]["epochs"]) / np.sum(f["scar_tool"]["epochs"]) for f in done.values()]
     print(f"{len(ours)} rows, {FOLDS} folds, {EPOCHS} epochs, {TOKENS} tokens, seed {SEED}")
     print(f"ordering accuracy: ours {ours.mean():.1%}, scar-tool {theirs.mean():.1%}")
-    print(f"difference {(ours - theirs).mean():+.1%}, paired bootstrap 95 % interval {low:+.1%} to {high:+.1%}")
+    print(
+        f"difference {(ours - theirs).mean():+.1%}, paired bootstrap 95 % interval {low:+.1%} to {high:+.1%}"
+    )
     print(f"median seconds an epoch: ours {seconds['ours']:.1f}, scar-tool {seconds['scar_tool']:.1f}")
-    print(f"ratio ours / scar-tool by fold: median {np.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+    print(
+        f"ratio ours / scar-tool by fold: median {np.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
+    )
 
 
 if __name__ == "__main__":

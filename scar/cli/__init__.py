@@ -1,6 +1,5 @@
 """The command line: `scar COMMAND ...`. One file a group of commands; a command imports what it needs when it runs."""
 
-import argparse
 import logging
 import os
 import sys
@@ -13,11 +12,19 @@ from scar.errors import GateError, InputError, RunError
 COMMANDS = {
     "train style": ("scar.cli.train", "style", "train a style ranker on rows with responses by tier"),
     "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
-    "eval": ("scar.cli.evaluate", "evaluate", "ordering accuracy of a bundle on a tiers file, beside baselines"),
+    "eval": (
+        "scar.cli.evaluate",
+        "evaluate",
+        "ordering accuracy of a bundle on a tiers file, beside baselines",
+    ),
     "score": ("scar.cli.score", "score", "score every row of a pool into a run folder"),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
 }
+
+
+# A wrong path of the user's, as the system calls it; any other OSError, such as a full disk, is not their input.
+PATHS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,21 +39,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
     if name is None:
         return _fail(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
-    module, function, _ = COMMANDS[name]
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("scar").setLevel(logging.INFO)
+    return _run(name, given[len(name.split()) :])
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    """Run a command's function and turn the errors that are meant for the user into one line."""
+    module, function, _ = COMMANDS[name]
     try:
-        getattr(import_module(module), function)(given[len(name.split()) :])
-    except (InputError, argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+        getattr(import_module(module), function)(arguments)
+    except InputError as error:
         return _fail(2, str(error))
-    except (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+    except PATHS as error:
         return _fail(2, f"{error.filename}: {error.strerror}")
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `scar ... | head` does: nothing to tell them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (GateError, RunError, OSError) as error:
         return _fail(1, str(error))
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -59,6 +72,14 @@ def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, (_, _, text) in COMMANDS.items()]
     return "\n".join(
-        ["usage: scar COMMAND [options]", "", "Rankers for instruction-tuning data: train, export, score, keep the best.",
-         "", "commands:", *lines, "", "`scar COMMAND --help` lists the options of one."]
-    )  # fmt: skip
+        [
+            "usage: scar COMMAND [options]",
+            "",
+            "Rankers for instruction-tuning data: train, export, score, keep the best.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`scar COMMAND --help` lists the options of one.",
+        ]
+    )

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.box import SIMPLE
 from rich.table import Table
 
 from scar.cli.parser import Parser, from_flat
+from scar.cli.tables import console
 from scar.settings import Reading, Scoring
 
 CONTENDERS = ("ranker", "longest", "shortest", "random")
@@ -15,10 +16,14 @@ CONTENDERS = ("ranker", "longest", "shortest", "random")
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Evaluate a bundle."""
-    parser = Parser("eval", "Ordering accuracy of a bundle on a tiers file, beside longest, shortest and random.")
+    parser = Parser(
+        "eval", "Ordering accuracy of a bundle on a tiers file, beside longest, shortest and random."
+    )
     parser.add_argument("bundle", type=Path, help="bundle with exported graphs")
     parser.add_argument("file", type=Path, help="tiers file")
-    parser.add_argument("--json", type=Path, help="write the figures here, and leave the bundle's evaluation.json alone")
+    parser.add_argument(
+        "--json", type=Path, help="write the figures here, and leave the bundle's evaluation.json alone"
+    )
     parser.add_settings(Reading, only=("columns", "strict"))
     parser.add_settings(Scoring, only=("graph", "threads"))
     values = parser.read(arguments)
@@ -26,29 +31,40 @@ def evaluate(arguments: Sequence[str]) -> None:
 
     reading = from_flat(Reading, values | {"format": "tiers"})
     result, written = evaluate_bundle(
-        values["bundle"], values["file"], reading=reading, scoring=from_flat(Scoring, values), out=values["json"]
+        values["bundle"],
+        values["file"],
+        reading=reading,
+        scoring=from_flat(Scoring, values),
+        out=values["json"],
     )
     print_evaluation(result)
     print(f"figures: {written}")
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
-    """Print an evaluation as a table: a line a tier pair and a source."""
-    table = Table("pairs", "n", *CONTENDERS, "n matched", "ranker matched", title="ordering accuracy (95 % interval)")
-    lines = [("all", result["overall"]), *result["pairs"].items(), *result["sources"].items()]
-    for name, part in lines:
+    """Print an evaluation as a table: a line a tier pair and a source, in per cent."""
+    table = Table("ordered right, %", "n", *CONTENDERS, "n", "ranker", box=SIMPLE)
+    table.columns[6].header = "matched n"
+    table.columns[7].header = "matched"
+    for name, part in [("all", result["overall"]), *result["pairs"].items(), *result["sources"].items()]:
         every, matched = part["all"], part["length_matched"]["ranker"]
         shares = [_share(every[who], whole=who == "ranker") for who in CONTENDERS]
-        table.add_row(name, str(every["ranker"]["n"]), *shares, str(matched["n"]), _share(matched, whole=True))
-    Console().print(table)
+        table.add_row(
+            name, str(every["ranker"]["n"]), *shares, str(matched["n"]), _share(matched, whole=True)
+        )
+    console().print(table)
+    print("[ ] bootstrap 95 % interval; matched: pairs whose lengths differ by less than a quarter")
     tau = result["kendall"]
     if tau["n"]:
-        print(f"Kendall's tau {tau['tau']:.3f} ({tau['low']:.3f} to {tau['high']:.3f}), {tau['n']} rows")
-    print("AUC " + ", ".join(f"{name} {value:.3f}" for name, value in result["auc"].items() if value is not None))
+        print(f"Kendall's tau {tau['tau']:.3f} [{tau['low']:.3f} {tau['high']:.3f}], {tau['n']} rows")
+    print(
+        "AUC "
+        + ", ".join(f"{name} {value:.3f}" for name, value in result["auc"].items() if value is not None)
+    )
 
 
 def _share(figure: dict[str, Any], *, whole: bool) -> str:
     if not figure["n"]:
         return "-"
-    text = f"{figure['accuracy']:.1%}"
-    return f"{text} ({figure['low']:.1%} to {figure['high']:.1%})" if whole else text
+    share = f"{figure['accuracy'] * 100:.1f}"
+    return f"{share} \\[{figure['low'] * 100:.0f} {figure['high'] * 100:.0f}]" if whole else share

@@ -17,10 +17,16 @@ class Bar:
         """Make the bar; it shows from the first batch."""
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("[bold]scoring"), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
-            TextColumn("{task.fields[speed]}"), TimeRemainingColumn(), TextColumn("{task.fields[aside]}"),
-            console=self._console, disable=not sys.stderr.isatty(), transient=True,
-        )  # fmt: skip
+            TextColumn("[bold]scoring"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[aside]}"),
+            console=self._console,
+            disable=not sys.stderr.isatty(),
+            transient=True,
+        )
         self._task: TaskID | None = None
         self._started = 0.0
         self._rows = 0.0
@@ -32,7 +38,9 @@ class Bar:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop drawing."""
         self._progress.stop()
 
@@ -45,7 +53,11 @@ class Bar:
         """Draw what a batch added."""
         if self._task is None:
             return
-        self._rows, self._tokens, self._padded = self._rows + rows, self._tokens + tokens, self._padded + padded
+        self._rows, self._tokens, self._padded = (
+            self._rows + rows,
+            self._tokens + tokens,
+            self._padded + padded,
+        )
         seconds = max(1e-9, time.perf_counter() - self._started)
         padding = 1 - self._tokens / self._padded if self._padded else 0.0
         speed = f"{self._rows / seconds:,.1f} rows/s  {self._tokens / seconds:,.0f} tokens/s  padding {padding:.1%}"

@@ -15,7 +15,9 @@ def add_scoring(parser: Parser) -> None:
     """Add the flags of whatever scores a pool."""
     parser.add_argument("pool", type=str, help="file, folder or glob of .jsonl or .jsonl.gz")
     parser.add_argument("--ranker", type=Path, required=True, help="bundle with exported graphs")
-    parser.add_argument("--carry", type=str, default="", help="columns to write beside the scores: source,lang")
+    parser.add_argument(
+        "--carry", type=str, default="", help="columns to write beside the scores: source,lang"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     parser.add_settings(Reading)
     parser.add_settings(Scoring, only=FLAGS)
@@ -29,7 +31,9 @@ def scoring_of(values: dict[str, Any]) -> Scoring:
 
 def score(arguments: Sequence[str]) -> None:
     """Score a pool."""
-    parser = Parser("score", "Score every record of a pool into a run folder; the pool itself is not touched.")
+    parser = Parser(
+        "score", "Score every record of a pool into a run folder; the pool itself is not touched."
+    )
     add_scoring(parser)
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     values = parser.read(arguments)
@@ -38,9 +42,14 @@ def score(arguments: Sequence[str]) -> None:
 
     with Bar() as bar:
         report = score_pool(
-            values["pool"], values["ranker"], values["out"], reading=from_flat(Reading, values),
-            scoring=scoring_of(values), overwrite=values["overwrite"], watch=bar,
-        )  # fmt: skip
+            values["pool"],
+            values["ranker"],
+            values["out"],
+            reading=from_flat(Reading, values),
+            scoring=scoring_of(values),
+            overwrite=values["overwrite"],
+            watch=bar,
+        )
     print_run(report)
     print(f"scores: {report.run}   next: scar select {report.run} --top 1000 --out kept.jsonl")
 
@@ -53,9 +62,13 @@ def print_run(report: Any) -> None:
     choice = report.choice
     print(f"engine: {choice['engine']} {choice['precision']}, {choice['graph']} ({choice['why']})")
     aside = sum(counts.set_aside.values())
-    print(f"read {counts.rows:,} rows, {counts.records:,} records: {counts.scored:,} scored, {aside:,} set aside")
+    print(
+        f"read {counts.rows:,} rows, {counts.records:,} records: {counts.scored:,} scored, {aside:,} set aside"
+    )
     for reason, number in sorted(counts.set_aside.items()):
         print(f"  {number:,} {reason}")
     if counts.truncated:
-        print(f"truncated: {counts.truncated:,} ({counts.truncated / max(1, counts.scored):.1%} of the scored)")
+        print(
+            f"truncated: {counts.truncated:,} ({counts.truncated / max(1, counts.scored):.1%} of the scored)"
+        )
     print(f"{report.seconds:.1f} s, {report.rows_per_second:,.1f} rows/s, padding {report.padding:.1%}")

@@ -19,7 +19,9 @@ def _add_rules(parser: Parser) -> None:
     parser.add_argument("--above", type=float, help="keep scores of at least X")
     parser.add_argument("--quantile", type=float, help="keep scores of at least this quantile")
     parser.add_argument("--ratio", type=float, help="keep this share, the best, rounded up")
-    parser.add_argument("--per-group", type=str, help="COLUMN=N: keep the N best of each value of a carried column")
+    parser.add_argument(
+        "--per-group", type=str, help="COLUMN=N: keep the N best of each value of a carried column"
+    )
     parser.add_argument("--rules", type=Path, help="rules.yaml: several stages, top to bottom")
     parser.add_argument("--by", type=str, help="score to select by; default: the ranker's")
     parser.add_argument("--sort", action="store_true", help="write best first instead of in input order")
@@ -74,12 +76,16 @@ def select(arguments: Sequence[str]) -> None:
     rule, by = _rule(values)
     from scar.selection.keep import select as select_rows
 
-    print_kept(select_rows(values["run"], rule, values["out"], by=by, pool=values["pool"], output=_output(values)))
+    print_kept(
+        select_rows(values["run"], rule, values["out"], by=by, pool=values["pool"], output=_output(values))
+    )
 
 
 def filter_(arguments: Sequence[str]) -> None:
     """Score and select in one step."""
-    parser = Parser("filter", "Score a pool and keep its best rows: `scar score` and `scar select` in one step.")
+    parser = Parser(
+        "filter", "Score a pool and keep its best rows: `scar score` and `scar select` in one step."
+    )
     from scar.cli.score import add_scoring, print_run, scoring_of
 
     add_scoring(parser)
@@ -92,9 +98,17 @@ def filter_(arguments: Sequence[str]) -> None:
 
     with Bar() as bar:
         report = filter_pool(
-            values["pool"], values["ranker"], values["out"], rule, by=by, reading=from_flat(Reading, values),
-            scoring=scoring_of(values), output=_output(values), keep_scores=values["keep_scores"], watch=bar,
-        )  # fmt: skip
+            values["pool"],
+            values["ranker"],
+            values["out"],
+            rule,
+            by=by,
+            reading=from_flat(Reading, values),
+            scoring=scoring_of(values),
+            output=_output(values),
+            keep_scores=values["keep_scores"],
+            watch=bar,
+        )
     print_run(report.run)
     print_kept(report.kept)
 
@@ -106,4 +120,6 @@ def print_kept(report: KeepReport) -> None:
     for note in report.notes:
         print(f"note: {note}")
     scored = report.kept + report.dropped
-    print(f"kept {report.kept:,} of {scored:,} scored records ({report.set_aside:,} had no score): {report.out}")
+    print(
+        f"kept {report.kept:,} of {scored:,} scored records ({report.set_aside:,} had no score): {report.out}"
+    )

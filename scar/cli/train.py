@@ -4,49 +4,56 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scar.cli.parser import Parser, from_flat
+from scar.cli.quiet import quiet
 from scar.errors import InputError
 from scar.settings import StyleSettings
 
 
-def quiet() -> None:
-    """Keep the libraries' advice off the screen; their warnings stay."""
-    import logging
-
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").propagate = False
-
-
 def style(arguments: Sequence[str]) -> None:
     """Train a style ranker."""
-    parser = Parser("train style", "Train a style ranker (SCAR) on rows that hold responses of several tiers.")
-    parser.add_argument("--config", action="config", help="recipe: a YAML file of the settings below; flags win")
+    parser = Parser(
+        "train style", "Train a style ranker (SCAR) on rows that hold responses of several tiers."
+    )
+    parser.add_argument(
+        "--config", action="config", help="recipe: a YAML file of the settings below; flags win"
+    )
     parser.add_argument("--data", type=Path, required=True, help="tiers file or folder to train on")
-    parser.add_argument("--validation", type=Path, help="tiers file to choose the epoch by; default: a share of --data")
-    parser.add_argument("--test", type=Path, help="tiers file to evaluate on at the end; default: a share of --data")
+    parser.add_argument(
+        "--validation", type=Path, help="tiers file to choose the epoch by; default: a share of --data"
+    )
+    parser.add_argument(
+        "--test", type=Path, help="tiers file to evaluate on at the end; default: a share of --data"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing bundle or unfinished training")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing bundle or unfinished training"
+    )
     parser.add_settings(StyleSettings)
     values = parser.read(arguments)
     settings = from_flat(StyleSettings, values)
     try:
         from scar.training.fit import train_style
     except ImportError as error:
-        raise InputError(f"training needs the train extra: pip install 'scar-rank[train]' ({error})") from None
+        raise InputError(
+            f"training needs the train extra: pip install 'scar-rank[train]' ({error})"
+        ) from None
     quiet()
     report = train_style(
-        settings, values["data"], values["out"],
-        validation=values["validation"], test=values["test"], overwrite=values["overwrite"],
-    )  # fmt: skip
+        settings,
+        values["data"],
+        values["out"],
+        validation=values["validation"],
+        test=values["test"],
+        overwrite=values["overwrite"],
+    )
     rows = report.rows
-    print(f"trained on {rows['train']} rows, {report.steps} steps, {report.epochs} epochs (constraint {report.constraint})")
+    print(f"trained on {rows['train']} rows, {report.steps} steps, {report.epochs} epochs", end=" ")
+    print(f"(constraint {report.constraint})")
     left = {name: rows[name] for name in ("set_aside", "eval_only", "leaked") if rows[name]}
     if left:
         print("left out: " + ", ".join(f"{count} {name}" for name, count in left.items()))
     if report.validation is not None:
-        print(f"best epoch {report.best_epoch}: {report.validation:.1%} of {rows['validation']} validation rows' pairs in order")
+        print(f"best epoch {report.best_epoch}: {report.validation:.1%} of the validation pairs in order")
     if report.evaluation:
         from scar.cli.evaluate import print_evaluation
 

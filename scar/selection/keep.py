@@ -70,9 +70,13 @@ def select(
     check_output(out, output)
     plan = require_finished(run)
     files = pool_files(plan, pool)
+    if out.resolve() in {file.path.resolve() for file in files}:
+        raise InputError(f"{out} is a file of the pool: choose another --out")
     selection = rule.select(Scored.of_run(run, by))
     if output.sort and len(selection.rows) > MOST_SORTED:
-        raise InputError(f"--sort takes at most {MOST_SORTED} kept rows, this selection has {len(selection.rows)}")
+        raise InputError(
+            f"--sort takes at most {MOST_SORTED} kept rows, this selection has {len(selection.rows)}"
+        )
     kept = _Kept.of(selection, run, plan)
     with atomic(out) as stream, ExitStack() as stack:
         target = stack.enter_context(_compressed(stream)) if out.name.endswith(".gz") else stream
@@ -124,7 +128,10 @@ class _Kept:
         scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in plan.rankers}
         start = 0
         for table in read_columns(run, plan, ["row", "part", *plan.rankers]):
-            inside = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, start + len(table))] - start
+            inside = (
+                numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, start + len(table))]
+                - start
+            )
             taken = table.take(inside)
             rows.append(np.asarray(taken["row"], dtype=np.int64))
             parts += taken["part"].to_pylist()
@@ -176,7 +183,7 @@ def splice(raw: bytes, added: dict[str, str]) -> bytes:
 
 
 def _empty(raw: bytes) -> bool:
-    return json.loads(raw) == {}
+    return bool(json.loads(raw) == {})
 
 
 def _compressed(stream: IO[bytes]) -> IO[bytes]:
@@ -199,10 +206,11 @@ def _report(out: Path, plan: Plan, selection: Selection, rule: Rule) -> KeepRepo
     kept, records = len(selection.rows), len(selection.reasons)
     set_aside = int((selection.reasons == NOT_ELIGIBLE).sum())
     dropped = [int((selection.reasons == number).sum()) for number in range(len(selection.stages))]
-    notes = []
-    asked = [stage.k for stage in getattr(rule, "rules", (rule,)) if isinstance(stage, TopK)]
-    if asked and kept < min(asked):
-        notes.append(f"asked for {min(asked)}, there were only {kept}: all of them are kept")
+    notes, left = [], records - set_aside
+    for stage, lost in zip(getattr(rule, "rules", (rule,)), dropped, strict=False):
+        if isinstance(stage, TopK) and left < stage.k:
+            notes.append(f"asked for {stage.k}, there were only {left}: all of them are kept")
+        left -= lost
     if kept == 0:
         notes.append("no record was kept")
     stages = tuple(zip(selection.stages, dropped, strict=True))

@@ -1,9 +1,11 @@
 """Rules: values that say which scored records to keep. Numpy only; they know nothing of text or files.
 
-A rule is a frozen dataclass with `select`; `a + b` is a chain in which b sees what a kept. Ties go to the earlier record.
+A rule is a frozen dataclass with `select`; `a + b` is a chain in which b sees what a kept. Ties go to the earlier
+record.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
@@ -142,8 +144,8 @@ class Ratio(_Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Keep ceil(ratio x eligible) records."""
-        # 0.1 * 30 is 3.0000000000000004: without the rounding its ceiling would be 4.
-        k = math.ceil(round(self.ratio * int(rows.eligible.sum()), 9))
+        # 0.07 * 100 is 7.000000000000001: without the rounding its ceiling would be 8.
+        k = max(1, math.ceil(round(self.ratio * int(rows.eligible.sum()), 9)))
         return _select(self, rows, _best(_finite(rows, self.by), rows.eligible, k), self.by)
 
 
@@ -220,7 +222,7 @@ def from_config(config: Any) -> tuple[Chain, str | None]:
     """Read the content of a rules.yaml; gives the chain and the score to order by, where it names one."""
     if not isinstance(config, dict) or not isinstance(config.get("keep"), list) or not config["keep"]:
         raise InputError("rules need a `keep:` list of rules, top to bottom, such as `- TopK: {k: 1000}`")
-    unknown = sorted(set(config) - {"keep", "by"})
+    unknown = sorted(set(config) - {"keep", "by"}, key=str)
     if unknown:
         raise InputError(f"rules: unknown key {unknown[0]!r}; known: by, keep")
     by = config.get("by")
@@ -231,22 +233,40 @@ def from_config(config: Any) -> tuple[Chain, str | None]:
 
 def _rule(entry: Any, number: int) -> Rule:
     if not isinstance(entry, dict) or len(entry) != 1:
-        raise InputError(f"rules: stage {number} must be one rule, such as `TopK: {{k: 1000}}`; got {entry!r}")
+        raise InputError(
+            f"rules: stage {number} must be one rule, such as `TopK: {{k: 1000}}`; got {entry!r}"
+        )
     ((name, settings),) = entry.items()
     if name not in RULES:
         raise InputError(f"rules: stage {number}: no rule {name!r}; there are: {', '.join(RULES)}")
     known = [field.name for field in fields(RULES[name])]
     if not isinstance(settings, dict) or not set(settings) <= set(known):
-        extra = sorted(set(settings) - set(known)) if isinstance(settings, dict) else [settings]
-        raise InputError(f"rules: stage {number}: {name} has no setting {extra[0]!r}; it has: {', '.join(known)}")
+        extra = sorted(set(settings) - set(known), key=str) if isinstance(settings, dict) else [settings]
+        raise InputError(
+            f"rules: stage {number}: {name} has no setting {extra[0]!r}; it has: {', '.join(known)}"
+        )
+    if wrong := [key for key in ("by", "column") if not isinstance(settings.get(key), str | None)]:
+        raise InputError(
+            f"rules: stage {number}: {name}: {wrong[0]} must name a column, got {settings[wrong[0]]!r}"
+        )
     try:
         rule: Rule = RULES[name](**settings)
     except TypeError:
         raise InputError(f"rules: stage {number}: {name} needs {', '.join(known)}; got {settings}") from None
+    except InputError as error:
+        raise InputError(f"rules: stage {number}: {error}") from None
     return rule
 
 
 def columns_of(rule: Rule) -> list[str]:
     """List the pool columns that a rule groups by: `scar filter` carries them."""
-    found = [rule.column for rule in _stages(rule) if isinstance(rule, PerGroup)]
+    found = [stage.column for stage in _stages(rule) if isinstance(stage, PerGroup)]
     return list(dict.fromkeys(found))
+
+
+def check_scores(rule: Rule, by: str | None, rankers: Sequence[str]) -> None:
+    """Raise InputError for a score that no ranker gives, before anything long is done."""
+    known = {column for name in rankers for column in (name, f"{name}_tokens")}
+    for name in (by, *(getattr(stage, "by", None) for stage in _stages(rule))):
+        if name is not None and name not in known:
+            raise InputError(f"no score {name!r}; there are: {', '.join(sorted(known))}")

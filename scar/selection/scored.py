@@ -49,7 +49,9 @@ class Scored:
         """Give a score of every record, NaN where there is none."""
         values = self.load(name or self.by)
         if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-            raise InputError(f"column {name!r} holds {values.type}, not numbers: a rule cannot order by it")
+            raise InputError(
+                f"column {name or self.by!r} holds {values.type}, not numbers: a rule cannot order by it"
+            )
         return np.asarray(values.cast(pa.float32()).fill_null(np.nan), dtype=np.float32)
 
     def groups(self, name: str) -> NDArray[np.int64]:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scar.bundle import EVALUATION, changing
-from scar.errors import InputError
+from scar.errors import InputError, RunError
 from scar.evaluation import evaluate
 from scar.files import sha256, write_json
 from scar.pools import read_tiers
@@ -14,7 +16,12 @@ from scar.settings import Reading, Scoring
 
 
 def evaluate_bundle(
-    bundle: Path, file: Path, *, reading: Reading | None = None, scoring: Scoring | None = None, out: Path | None = None
+    bundle: Path,
+    file: Path,
+    *,
+    reading: Reading | None = None,
+    scoring: Scoring | None = None,
+    out: Path | None = None,
 ) -> tuple[dict[str, Any], Path]:
     """Score every response of a tiers file and evaluate the order; gives the figures and where they were written.
 
@@ -33,6 +40,10 @@ def evaluate_bundle(
             raise InputError(f"{where}: tier {unknown[0]!r} is not among the ranker's tiers {list(tiers)}")
     records = [Record(row.turns, text) for row in rows for text in row.responses.values()]
     scores = scorer.score_records(records)
+    if lost := int((~np.isfinite(scores.scores)).sum()):
+        raise RunError(
+            f"{bundle}: {lost} of {len(records)} responses got no finite score: nothing to evaluate"
+        )
     result = {
         "data": {"file": file.name, "sha256": sha256(file) if file.is_file() else None},
         "set_aside": sum(isinstance(item, SetAside) for item in items),

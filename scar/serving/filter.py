@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scar.bundle import Bundle
 from scar.selection.keep import KeepReport, Output, check_output, select
-from scar.selection.rules import Rule, columns_of
+from scar.selection.rules import Rule, check_scores, columns_of
 from scar.serving.plan import clear
 from scar.serving.run import RunReport, Watch, score_pool
+from scar.serving.sidecar import OWN
 from scar.settings import Reading, Scoring
 
 
@@ -39,7 +41,9 @@ def filter_pool(
     """
     out, output, scoring = Path(out), output or Output(), scoring or Scoring()
     check_output(out, output)
-    scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *columns_of(keep)))))
+    check_scores(keep, by, [Bundle.open(ranker).name])
+    grouped = [column for column in columns_of(keep) if column not in OWN]
+    scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
     run = out.with_name(out.name + ".run")
     scored = score_pool(
         pool, ranker, run, reading=reading, scoring=scoring, overwrite=output.overwrite, watch=watch

@@ -1,5 +1,6 @@
 """Gates: does a graph on an engine give the scores of the model? Torch-free; the record that scoring trusts."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +18,21 @@ from scar.serving.towers import Towers
 
 FP32_LIMIT = 1e-4
 """Largest difference of an fp32 graph, in standard deviations of the reference scores."""
-FEW = 32
+FEW = 16
 """Pairs that are also run in batches of 1 and 2, and padded to the longest length."""
 
 _HARD = (
-    "", " ", "a", "\U000f1234\U000f1235", "👩‍👩‍👧‍👦🇩🇪 emoji", "שלום, עולם! مرحبا بالعالم", "你好，世界。", "e\u0301 \u200b zero width",
-    "line\r\none\x00two\ttab", "[CLS] <s> [SEP] </s> [MASK]",
-)  # fmt: skip
+    "",
+    " ",
+    "a",
+    "\U000f1234\U000f1235",
+    "👩‍👩‍👧‍👦🇩🇪 emoji",
+    "שלום, עולם! مرحبا بالعالم",
+    "你好，世界。",
+    "e\u0301 \u200b zero width",
+    "line\r\none\x00two\ttab",
+    "[CLS] <s> [SEP] </s> [MASK]",
+)
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,16 @@ class Figures:
         return self.sigma > 0 and self.max_difference <= FP32_LIMIT * self.sigma
 
 
-def compare(reference: NDArray[np.float32], candidates: Sequence[NDArray[np.float32]], sigma: float) -> Figures:
+def compare(
+    reference: NDArray[np.float32], candidates: Sequence[NDArray[np.float32]], sigma: float
+) -> Figures:
     """Compare the reference scores with every run of the candidate; a missing score counts as infinitely far."""
     wide = np.asarray(reference, dtype=np.float64)
-    differences = [np.abs(np.asarray(scores, dtype=np.float64) - wide[: len(scores)]) for scores in candidates]
-    every = np.nan_to_num(np.concatenate(differences), nan=np.inf)
+    differences = [
+        np.abs(np.asarray(scores, dtype=np.float64) - wide[: len(scores)]) for scores in candidates
+    ]
+    every = np.concatenate(differences)
+    every[np.isnan(every)] = np.inf
     return Figures(
         len(wide), sigma, float(every.max()), float(np.sqrt((every**2).mean())), spearman(wide, candidates[0])
     )
@@ -77,12 +91,13 @@ def hard_pairs(encoder: PairEncoder) -> Pairs:
     """Pair each hard text with an ordinary one, on both sides."""
     ordinary, texts = "What is a list?", hard_texts(encoder)
     return encoder.encode(
-        [((Turn("user", text),), ordinary) for text in texts] + [((Turn("user", ordinary),), text) for text in texts]
+        [((Turn("user", text),), ordinary) for text in texts]
+        + [((Turn("user", ordinary),), text) for text in texts]
     )
 
 
 def candidate_runs(towers: Towers, pairs: Pairs, longest: int) -> Iterator[NDArray[np.float32]]:
-    """Score the pairs packed as in a run and 64 texts a batch; the first few also one, two, and padded to the longest."""
+    """Score the pairs packed as in a run and 64 texts a batch; a few also one, two, and padded to the longest."""
     yield towers.score(pairs)
     yield towers.score_in(pairs, _in_order(pairs, 64))
     few = only(Pairs(pairs.tokens, pairs.x[:FEW], pairs.y[:FEW]))
@@ -96,17 +111,36 @@ def _in_order(pairs: Pairs, size: int) -> Iterable[NDArray[np.int64]]:
     return (texts[start : start + size] for start in range(0, len(texts), size))
 
 
-def gate(
-    graph: str, sha256: str, reference: Towers, candidate: Towers, pairs: Pairs, encoder: PairEncoder
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Reference:
+    """The reference's scores of the gate's rows: real pairs, and hard ones."""
+
+    engine: str
+    longest: int
+    real: Pairs
+    hard: Pairs
+    real_scores: NDArray[np.float32]
+    hard_scores: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, towers: Towers, pairs: Pairs, encoder: PairEncoder) -> "Reference":
+        """Score the rows with the reference, once for all candidates."""
+        hard = hard_pairs(encoder)
+        longest = encoder.settings.max_tokens
+        return cls(towers.tower.name, longest, pairs, hard, towers.score(pairs), towers.score(hard))
+
+
+def gate(graph: str, sha256: str, reference: Reference, candidate: Towers) -> dict[str, Any]:
     """Compare a candidate with the reference on real pairs and hard ones; gives the record for gates.json."""
-    hard = hard_pairs(encoder)
-    real_scores, hard_scores = reference.score(pairs), reference.score(hard)
-    sigma = float(np.std(real_scores.astype(np.float64)))
-    longest = encoder.settings.max_tokens
-    real = compare(real_scores, list(candidate_runs(candidate, pairs, longest)), sigma)
-    edge = compare(hard_scores, list(candidate_runs(candidate, hard, longest)), sigma)
-    passed = real.passes_fp32 and edge.passes_fp32
+    sigma = float(np.std(reference.real_scores.astype(np.float64)))
+    real, hard = (
+        compare(scores, list(candidate_runs(candidate, pairs, reference.longest)), sigma)
+        for pairs, scores in (
+            (reference.real, reference.real_scores),
+            (reference.hard, reference.hard_scores),
+        )
+    )
+    passed = real.passes_fp32 and hard.passes_fp32
     return {
         "graph": graph,
         "sha256": sha256,
@@ -114,20 +148,29 @@ def gate(
         "precision": candidate.tower.precision,
         "processor": processor(),
         "versions": versions(),
-        "against": reference.tower.name,
+        "against": reference.engine,
         "limit": f"max difference <= {FP32_LIMIT:g} sigma",
-        "real": asdict(real),
-        "hard": asdict(edge),
+        "real": _plain(real),
+        "hard": _plain(hard),
         "passed": passed,
-        "reason": "" if passed else _reason(real, edge),
+        "reason": "" if passed else _reason(real, hard),
     }
 
 
+def _plain(figures: Figures) -> dict[str, float | None]:
+    """Give figures that JSON can hold: null where a number is not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in asdict(figures).items()}
+
+
 def _reason(real: Figures, hard: Figures) -> str:
-    if not real.sigma > 0:
+    if not np.isfinite(real.sigma):
+        return "the reference gives scores that are not finite"
+    if real.sigma == 0:
         return "the reference gives the same score for every row"
     worst = max(real.max_difference, hard.max_difference)
-    return f"scores differ by up to {worst:.3g}, allowed is {FP32_LIMIT * real.sigma:.3g} ({FP32_LIMIT:g} sigma)"
+    return (
+        f"scores differ by up to {worst:.3g}, allowed is {FP32_LIMIT * real.sigma:.3g} ({FP32_LIMIT:g} sigma)"
+    )
 
 
 def save_gate_rows(path: Path, pairs: Pairs, most: int) -> None:

@@ -36,7 +36,12 @@ class Counts:
 
 
 def commit(
-    run: Path, index: int, table: pa.Table, set_aside: Sequence[SetAside], counts: Counts, fingerprint: Mapping[str, Any]
+    run: Path,
+    index: int,
+    table: pa.Table,
+    set_aside: Sequence[SetAside],
+    counts: Counts,
+    fingerprint: Mapping[str, Any],
 ) -> None:
     """Write a chunk's files, each whole or not at all, then the entry that says that they are there."""
     data = run / CHUNKS / chunk_name(index, ".parquet")
@@ -58,9 +63,14 @@ def commit(
 
 def _line(item: SetAside) -> dict[str, Any]:
     return {
-        "row": item.address.row, "part": item.part, "file": item.address.file, "line": item.address.line,
-        "id": item.id, "reason": str(item.reason), "detail": item.detail,
-    }  # fmt: skip
+        "row": item.address.row,
+        "part": item.part,
+        "file": item.address.file,
+        "line": item.address.line,
+        "id": item.id,
+        "reason": str(item.reason),
+        "detail": item.detail,
+    }
 
 
 def digest(fingerprint: Mapping[str, Any]) -> str:

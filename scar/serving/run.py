@@ -21,7 +21,7 @@ from scar.serving.engines import versions
 from scar.serving.ledger import Counts, commit, join_set_aside
 from scar.serving.plan import claim, make_plan, read_summary
 from scar.serving.scorer import Scorer, Scores
-from scar.serving.sidecar import Item, count, table, with_scores
+from scar.serving.sidecar import Item, check_columns, count, table, with_scores
 from scar.settings import Reading, Scoring
 
 T = TypeVar("T")
@@ -94,6 +94,7 @@ def score_pool(
     files = find(pool)
     reader = RowReader(files, reading, scoring.carry)
     scorer = Scorer.load(ranker, scoring)
+    check_columns(scorer.name, scoring.carry)
     places = [pool] if isinstance(pool, str | Path) else pool
     plan = make_plan(files, [Path(place).absolute() for place in places], scorer, reading, scoring)
     if not claim(run, plan, overwrite=overwrite):
@@ -205,4 +206,6 @@ def _summary(report: RunReport) -> dict[str, Any]:
 def _finished_before(run: Path) -> RunReport:
     summary = read_summary(run)
     counts = Counts(**{f.name: summary[f.name] for f in fields(Counts)})
-    return RunReport(run, counts, summary["seconds"], summary["padding"], summary["choice"], True, summary["versions"])
+    return RunReport(
+        run, counts, summary["seconds"], summary["padding"], summary["choice"], True, summary["versions"]
+    )

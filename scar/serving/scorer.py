@@ -62,9 +62,17 @@ def choose(bundle: Bundle, scoring: Scoring) -> Choice:
         raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
     passed = _passed(bundle, FUSED_TOWER)
     if scoring.graph == "fused" and not passed:
-        raise InputError(f"{bundle.path}: no fused graph that passed its gate; see {GATES}, or use --graph reference")
+        raise InputError(
+            f"{bundle.path}: no fused graph that passed its gate; see {GATES}, or use --graph reference"
+        )
     fused = passed and scoring.graph != "reference"
-    why = "asked for" if scoring.graph != "auto" else f"its gate passed ({GATES})" if fused else "no fused graph"
+    why = (
+        "asked for"
+        if scoring.graph != "auto"
+        else f"its gate passed ({GATES})"
+        if fused
+        else "no fused graph"
+    )
     return Choice(FUSED_TOWER if fused else TOWER, "onnxruntime", "fp32", why)
 
 
@@ -94,9 +102,12 @@ class Scorer:
         choice = choose(bundle, scoring)
         encoder = PairEncoder.of_bundle(bundle)
         model = Towers.load(
-            bundle.path, choice.graph, pad_id=encoder.settings.pad_id,
-            batch_tokens=scoring.batch_tokens, threads=scoring.threads,
-        )  # fmt: skip
+            bundle.path,
+            choice.graph,
+            pad_id=encoder.settings.pad_id,
+            batch_tokens=scoring.batch_tokens,
+            threads=scoring.threads,
+        )
         return cls(bundle, choice, encoder, model)
 
     @property
@@ -170,7 +181,9 @@ def _record(row: RecordLike, number: int) -> Record | SetAside:
         return row
     address = Address(number, line=number + 1)
     if not isinstance(row, Mapping):
-        return SetAside(address, Reason.NOT_AN_OBJECT, f"row {number} is a {type(row).__name__}, not a mapping")
+        return SetAside(
+            address, Reason.NOT_AN_OBJECT, f"row {number} is a {type(row).__name__}, not a mapping"
+        )
     layout = formats.Layout("messages" if "messages" in row else "plain", {})
     return next(formats.expand(row, layout, address))
 
@@ -178,7 +191,9 @@ def _record(row: RecordLike, number: int) -> Record | SetAside:
 def _explained(scores: Scores, number: int) -> Explained:
     score = float(scores.scores[number])
     finite = bool(np.isfinite(score))
-    reason, detail = (None, "") if finite else (Reason.NON_FINITE, "the model gave no finite score, also alone")
+    reason, detail = (
+        (None, "") if finite else (Reason.NON_FINITE, "the model gave no finite score, also alone")
+    )
     return Explained(
         score if finite else None, reason, detail, int(scores.tokens[number]), bool(scores.truncated[number])
     )

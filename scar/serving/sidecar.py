@@ -1,14 +1,29 @@
 """The sidecar: one row a record, as an Arrow table. Knows no engine."""
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from scar.errors import InputError
 from scar.records import Address, Reason, Record, SetAside
 from scar.serving.ledger import Counts
 from scar.serving.scorer import Scores
+
+OWN = ("row", "part", "file", "line", "id", "reason")
+"""Columns of every sidecar."""
+
+
+def check_columns(name: str, carry: Sequence[str]) -> None:
+    """Refuse names that would replace another column of the sidecar, or the rank of a kept row."""
+    if name in (*OWN, "rank"):
+        raise InputError(f"a ranker cannot be named {name!r}: the scores have a column of that name")
+    taken = [column for column in carry if column in (*OWN, name, f"{name}_tokens", f"{name}_truncated")]
+    if taken:
+        raise InputError(f"--carry {taken[0]}: the scores have a column of that name already")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +42,30 @@ class Item:
         return cls(item.address, item.id, item.part, item if isinstance(item, SetAside) else None, carried)
 
 
-def with_scores(items: Sequence[Item], scores: Scores) -> tuple[list[Item], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def with_scores(items: Sequence[Item], scores: Scores) -> tuple[list[Item], list[int]]:
     """Set aside the records whose score is not finite; also give, for each item, its place among the scores or -1."""
-    places = np.full(len(items), -1, dtype=np.int64)
-    places[[number for number, item in enumerate(items) if item.set_aside is None]] = np.arange(len(scores.scores))
-    out = list(items)
-    for number in np.flatnonzero(places >= 0):
-        if not np.isfinite(scores.scores[places[number]]):
-            item = items[number]
-            detail = "the model gave no finite score, also alone"
-            aside = SetAside(item.address, Reason.NON_FINITE, detail, item.id, item.part)
-            out[number] = Item(item.address, item.id, item.part, aside, item.carried)
-    return out, places
+    next_place = itertools.count()
+    places = [-1 if item.set_aside else next(next_place) for item in items]
+    finite = np.isfinite(scores.scores)
+    lost = [place >= 0 and not finite[place] for place in places]
+    return [_lost(item) if gone else item for item, gone in zip(items, lost, strict=True)], places
 
 
-def table(items: Sequence[Item], places: Sequence[int], scores: Scores, name: str, carry: Sequence[str]) -> pa.Table:
+def _lost(item: Item) -> Item:
+    detail = "the model gave no finite score, also alone"
+    return replace(item, set_aside=SetAside(item.address, Reason.NON_FINITE, detail, item.id, item.part))
+
+
+def table(
+    items: Sequence[Item], places: Sequence[int], scores: Scores, name: str, carry: Sequence[str]
+) -> pa.Table:
     """Lay out a chunk: identity, reason, the ranker's columns, and the carried ones."""
     scored = pa.array([item.set_aside is None for item in items], pa.bool_())
     at = pa.array([place if place >= 0 else None for place in places], pa.int64())
 
     def column(values: pa.Array) -> pa.Array:
         taken = values.take(at)
-        return pa.compute.if_else(scored, taken, pa.scalar(None, values.type))
+        return pc.if_else(scored, taken, pa.scalar(None, values.type))
 
     columns: dict[str, pa.Array] = {
         "row": pa.array([item.address.row for item in items], pa.int64()),

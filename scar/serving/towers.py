@@ -41,14 +41,23 @@ class Towers:
     @classmethod
     def load(cls, bundle: Path, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0) -> "Towers":
         """Open a tower graph of a bundle, and its head."""
-        return cls(OnnxRuntime(bundle / graph, threads), OnnxRuntime(bundle / HEAD, threads), pad_id, batch_tokens)
+        return cls(
+            OnnxRuntime(bundle / graph, threads), OnnxRuntime(bundle / HEAD, threads), pad_id, batch_tokens
+        )
 
     def score(self, pairs: Pairs, on_batch: Batch | None = None) -> NDArray[np.float32]:
         """Score pairs: pack distinct texts by length, run the tower, then the head on each pair."""
-        return self.score_in(pairs, length_batches(pairs.tokens.lengths, self.batch_tokens), on_batch=on_batch)
+        return self.score_in(
+            pairs, length_batches(pairs.tokens.lengths, self.batch_tokens), on_batch=on_batch
+        )
 
     def score_in(
-        self, pairs: Pairs, batches: Iterable[NDArray[np.int64]], *, width: int = 0, on_batch: Batch | None = None
+        self,
+        pairs: Pairs,
+        batches: Iterable[NDArray[np.int64]],
+        *,
+        width: int = 0,
+        on_batch: Batch | None = None,
     ) -> NDArray[np.float32]:
         """Score pairs with their texts in given batches, padded to at least `width`."""
         if not len(pairs.x):

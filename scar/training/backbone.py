@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,9 @@ def _from_hub(name: str, revision: str | None) -> Found:
                 snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local)
             )
         except HFValidationError:
-            raise InputError(f"encoder {name!r}: no such folder, and not a name that the hub could have") from None
+            raise InputError(
+                f"encoder {name!r}: no such folder, and not a name that the hub could have"
+            ) from None
         except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
             reason = error
             continue
@@ -91,8 +93,13 @@ class Backbone:
 
 
 DROPOUTS = (
-    "hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "embedding_dropout", "mlp_dropout", "dropout",
-)  # fmt: skip
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+    "dropout",
+)
 """What the architectures call their dropout rates."""
 
 
@@ -112,13 +119,22 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
             found.path, config=config, output_loading_info=True, trust_remote_code=False, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        raise InputError(f"encoder {name!r} ({found.path}): {str(error).splitlines()[0]}") from None
+        raise InputError(
+            f"encoder {name!r} ({found.path}): {(str(error).splitlines() or ['?'])[0]}"
+        ) from None
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"encoder {name!r}: no fast tokenizer; scoring without transformers needs one")
     lost = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if lost:
-        raise InputError(f"encoder {name!r}: {len(lost)} weights are missing from the checkpoint, such as {lost[0]}")
-    return Backbone(model, tokenizer, found, _has_trained_pooler(model, info["missing_keys"]))
+        raise InputError(
+            f"encoder {name!r}: {len(lost)} weights are missing from the checkpoint, such as {lost[0]}"
+        )
+    return Backbone(
+        model,
+        cast(PreTrainedTokenizerFast, tokenizer),
+        found,
+        _has_trained_pooler(model, info["missing_keys"]),
+    )
 
 
 def _has_trained_pooler(model: nn.Module, missing: Any) -> bool:
@@ -141,7 +157,7 @@ def freeze(model: nn.Module, layers: int) -> None:
     """Stop the embeddings and the lowest `layers` layers from learning. Raises InputError where there are fewer."""
     if layers == 0:
         return
-    depth = model.config.num_hidden_layers  # type: ignore[union-attr]
+    depth = int(cast(Any, model).config.num_hidden_layers)
     stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     if layers > depth or not stacks:
         raise InputError(f"freeze_layers: {layers} asked for, the encoder has {depth} layers")

@@ -30,17 +30,29 @@ def write_card(folder: Path, ranker: dict[str, Any], evaluation: dict[str, Any] 
     """Write README.md of a bundle."""
     rows = ranker["data"]["rows"]
     text = _CARD.format(
-        name=ranker["name"], encoder=ranker["encoder"]["name"], origin=ranker["encoder"]["origin"],
-        revision=ranker["encoder"]["revision"], tiers=" > ".join(ranker["tiers"]), tokens=ranker["text"]["max_tokens"],
-        train=rows["train"], validation=rows["validation"], test=rows["test"], steps=ranker["trained_steps"],
-        seed=ranker["seed"], evaluation=_evaluation(evaluation) if evaluation else "Not evaluated.\n",
-    )  # fmt: skip
+        name=ranker["name"],
+        encoder=ranker["encoder"]["name"],
+        origin=ranker["encoder"]["origin"],
+        revision=ranker["encoder"]["revision"],
+        tiers=" > ".join(ranker["tiers"]),
+        tokens=ranker["text"]["max_tokens"],
+        train=rows["train"],
+        validation=rows["validation"],
+        test=rows["test"],
+        steps=ranker["trained_steps"],
+        seed=ranker["seed"],
+        evaluation=_evaluation(evaluation) if evaluation else "Not evaluated.\n",
+    )
     with atomic(folder / CARD) as stream:
         stream.write(text.encode())
 
 
 def _evaluation(evaluation: dict[str, Any]) -> str:
-    lines = ["Ordering accuracy on held-out rows, with bootstrap 95 % intervals:", "", "| | all pairs | length-matched |"]
+    lines = [
+        "Ordering accuracy on held-out rows, with bootstrap 95 % intervals:",
+        "",
+        "| | all pairs | length-matched |",
+    ]
     lines.append("|---|---|---|")
     for name in ("ranker", "longest", "shortest", "random"):
         cells = [_cell(evaluation["overall"][part][name]) for part in ("all", "length_matched")]

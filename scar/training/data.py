@@ -3,8 +3,10 @@
 G groups in a batch, T tiers, P ordered tier pairs. A batch holds each distinct text once, packed by length.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import lightning.pytorch as pl
@@ -69,7 +71,11 @@ class Groups:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Tiers], teaching: Sequence[set[tuple[str, str]]], encoder: PairEncoder, settings: StyleSettings
+        cls,
+        rows: Sequence[Tiers],
+        teaching: Sequence[set[tuple[str, str]]],
+        encoder: PairEncoder,
+        settings: StyleSettings,
     ) -> "Groups":
         """Tokenise rows; `teaching` gives the tier pairs of each row that count in the loss."""
         pairs = encoder.encode((row.turns, text) for row in rows for text in row.responses.values())
@@ -86,9 +92,14 @@ class Groups:
         needed = {pair for pair in order if set(pair) <= roles}
         triplet = np.array([bool(needed) and needed <= some for some in teaching], dtype=bool)
         return cls(
-            pairs.tokens, x, y, allowed.reshape(len(rows), len(order)), triplet,
-            encoder.settings.pad_id, batch_tokens(settings),
-        )  # fmt: skip
+            pairs.tokens,
+            x,
+            y,
+            allowed.reshape(len(rows), len(order)),
+            triplet,
+            encoder.settings.pad_id,
+            batch_tokens(settings),
+        )
 
     def __len__(self) -> int:
         """Give the number of groups."""
@@ -98,7 +109,8 @@ class Groups:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each group: its instruction and all its responses."""
         tokens = self.tokens.lengths
-        return tokens[self.x] + np.where(self.y >= 0, tokens[self.y], 0).sum(axis=1)
+        responses: NDArray[np.int64] = np.where(self.y >= 0, tokens[self.y], 0).sum(axis=1)
+        return tokens[self.x] + responses
 
     def batch(self, groups: Sequence[int]) -> StyleBatch:
         """Collate some groups."""
@@ -148,13 +160,13 @@ class GroupBatches:
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the group numbers of each batch."""
         batches = self._all()
-        # Every process takes the same number of steps: the first batches come twice where the division leaves a rest.
-        batches += batches[: -len(batches) % self.world]
-        yield from batches[self.rank :: self.world]
+        # Every process takes the same number of steps: the first batches come again where the division leaves a rest.
+        steps = len(self) * self.world
+        yield from islice(cycle(batches), self.rank, steps, self.world)
 
     def __len__(self) -> int:
         """Give the number of batches of this process."""
-        return -(-(-(-len(self.lengths) // self.size)) // self.world)
+        return math.ceil(math.ceil(len(self.lengths) / self.size) / self.world)
 
     def _all(self) -> list[list[int]]:
         random = np.random.default_rng([self.seed, self.epoch])
@@ -162,7 +174,9 @@ class GroupBatches:
         span = WINDOW * self.size
         windows = [order[start : start + span] for start in range(0, len(order), span)]
         by_length = [window[np.argsort(-self.lengths[window], kind="stable")] for window in windows]
-        batches = [w[start : start + self.size].tolist() for w in by_length for start in range(0, len(w), self.size)]
+        batches = [
+            w[start : start + self.size].tolist() for w in by_length for start in range(0, len(w), self.size)
+        ]
         return [batches[number] for number in random.permutation(len(batches))]
 
 
@@ -178,9 +192,13 @@ class StyleData(pl.LightningDataModule):
         """Give the batches of the current epoch; the trainer asks anew every epoch."""
         assert self.trainer is not None
         batches = GroupBatches(
-            self.train.lengths, self.settings.batch_size, self.settings.seed, self.trainer.current_epoch,
-            self.trainer.global_rank, self.trainer.world_size,
-        )  # fmt: skip
+            self.train.lengths,
+            self.settings.batch_size,
+            self.settings.seed,
+            self.trainer.current_epoch,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
         return _loader(self.train, batches)
 
     def val_dataloader(self) -> DataLoader[StyleBatch] | list[None]:

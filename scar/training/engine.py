@@ -30,12 +30,16 @@ class TorchEngine:
         return [result[name].cpu().numpy() for name in outputs]
 
 
-def torch_towers(ranker: StyleRanker, pad_id: int, batch_tokens: int, device: torch.device | None = None) -> Towers:
+def torch_towers(
+    ranker: StyleRanker, pad_id: int, batch_tokens: int, device: torch.device | None = None
+) -> Towers:
     """Put a ranker in evaluation mode and give it the interface of the exported graphs."""
     device = device or torch.device("cpu")
     ranker.eval().to(device)
     return Towers(
-        TorchEngine(lambda input_ids, attention_mask: ranker.tower(input_ids, attention_mask)._asdict(), device),
+        TorchEngine(
+            lambda input_ids, attention_mask: ranker.tower(input_ids, attention_mask)._asdict(), device
+        ),
         TorchEngine(lambda **feeds: {"score": ranker(**feeds)}, device),
         pad_id,
         batch_tokens,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -23,7 +23,7 @@ from scar.errors import GateError, InputError
 from scar.files import sha256, write_json
 from scar.pools import read_pool
 from scar.records import Record
-from scar.serving.gates import gate, hard_texts, load_gate_rows
+from scar.serving.gates import Reference, gate, hard_texts, load_gate_rows
 from scar.serving.towers import Towers
 from scar.settings import Reading
 from scar.training.engine import torch_towers
@@ -43,7 +43,9 @@ class ExportReport:
     records: list[dict[str, Any]]
 
 
-def export(path: Path, *, graphs: str = "auto", rows: Path | None = None, reading: Reading | None = None) -> ExportReport:
+def export(
+    path: Path, *, graphs: str = "auto", rows: Path | None = None, reading: Reading | None = None
+) -> ExportReport:
     """Export a bundle's graphs into it. `graphs` is reference, or reference,fused, or auto (fused if it can be).
 
     Raises GateError where the reference graph, or one asked for by name, does not hold; every gate's figures go to
@@ -55,17 +57,19 @@ def export(path: Path, *, graphs: str = "auto", rows: Path | None = None, readin
     pairs = _gate_pairs(bundle, encoder, rows, reading or Reading())
     check_tokenizer(bundle, encoder, pairs)
     ranker = load_ranker(bundle)
-    reference = torch_towers(ranker, encoder.settings.pad_id, BATCH_TOKENS)
+    reference = Reference.of(torch_towers(ranker, encoder.settings.pad_id, BATCH_TOKENS), pairs, encoder)
     with tempfile.TemporaryDirectory(dir=bundle.path.parent, prefix=f".{bundle.path.name}.export") as temp:
         folder = Path(temp)
         write_graphs(ranker, folder)
-        records = [_gated(TOWER, folder, reference, pairs, encoder)]
+        records = [gated(TOWER, folder, reference, encoder.settings.pad_id)]
         if "fused" in names and records[0]["passed"]:
-            records.append(_fused(folder, reference, pairs, encoder))
+            records.append(_fused(folder, reference, encoder.settings.pad_id))
         _keep(bundle, folder, records)
     failed = [record for record in records if not record["passed"]]
     if failed and (graphs != "auto" or failed[0]["graph"] == TOWER):
-        raise GateError(f"{failed[0]['graph']} is not used: {failed[0]['reason']} (figures in {bundle.path / GATES})")
+        raise GateError(
+            f"{failed[0]['graph']} is not used: {failed[0]['reason']} (figures in {bundle.path / GATES})"
+        )
     return ExportReport(bundle.path, records)
 
 
@@ -93,7 +97,10 @@ def check_tokenizer(bundle: Bundle, encoder: PairEncoder, pairs: Pairs) -> None:
     Raises GateError with the first text on which their ids differ.
     """
     theirs = AutoTokenizer.from_pretrained(bundle.path, trust_remote_code=False)
-    some = [pairs.tokens.ids[a:b].tolist() for a, b in zip(pairs.tokens.offsets, pairs.tokens.offsets[1:], strict=False)]
+    some = [
+        pairs.tokens.ids[a:b].tolist()
+        for a, b in zip(pairs.tokens.offsets, pairs.tokens.offsets[1:], strict=False)
+    ]
     texts = hard_texts(encoder) + theirs.batch_decode(some[:200], skip_special_tokens=True)
     limit = encoder.settings.max_tokens
     want = theirs(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
@@ -102,8 +109,8 @@ def check_tokenizer(bundle: Bundle, encoder: PairEncoder, pairs: Pairs) -> None:
         mine = have.ids[have.offsets[number] : have.offsets[number + 1]].tolist()
         if ids and mine != ids:
             raise GateError(
-                f"{bundle.path}: tokenizer.json gives other ids than the training tokenizer for {texts[number][:60]!r}: "
-                f"{mine[:8]}... and {ids[:8]}..."
+                f"{bundle.path}: tokenizer.json gives other ids than the training tokenizer "
+                f"for {texts[number][:60]!r}: {mine[:8]}... and {ids[:8]}..."
             )
 
 
@@ -129,29 +136,47 @@ class _HeadGraph(nn.Module):
 
 def write_graphs(ranker: StyleRanker, folder: Path) -> None:
     """Write tower.onnx and head.onnx, both axes of every input dynamic."""
-    hidden = ranker.output[0].in_features // 2
+    hidden = cast(nn.Linear, ranker.output[0]).in_features // 2
     # 2 and 7: an example axis of 1, or two equal ones, would be taken for fixed.
     ids = torch.arange(14).reshape(2, 7) % 4 + 1
     _export(
-        _TowerGraph(ranker), (ids, torch.ones_like(ids)), folder / TOWER,
-        ["input_ids", "attention_mask"], ["pooled", "form", "mean"], {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
-    )  # fmt: skip
+        _TowerGraph(ranker),
+        (ids, torch.ones_like(ids)),
+        folder / TOWER,
+        ["input_ids", "attention_mask"],
+        ["pooled", "form", "mean"],
+        {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
+    )
     vectors = tuple(torch.rand(3, hidden) for _ in range(3))
     _export(
-        _HeadGraph(ranker), vectors, folder / HEAD, ["x_pooled", "y_pooled", "y_form"], ["score"], {0: Dim.DYNAMIC}
+        _HeadGraph(ranker),
+        vectors,
+        folder / HEAD,
+        ["x_pooled", "y_pooled", "y_form"],
+        ["score"],
+        {0: Dim.DYNAMIC},
     )
 
 
 def _export(
-    module: nn.Module, example: tuple[Tensor, ...], path: Path,
-    inputs: Sequence[str], outputs: Sequence[str], axes: dict[int, Any],
-) -> None:  # fmt: skip
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: dict[int, Any],
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
-            module.eval(), example, dynamo=True, verbose=False, input_names=list(inputs), output_names=list(outputs),
+            module.eval(),
+            example,
+            dynamo=True,
+            verbose=False,
+            input_names=list(inputs),
+            output_names=list(outputs),
             dynamic_shapes=tuple(axes for _ in example),
-        )  # fmt: skip
+        )
     assert program is not None
     program.save(str(path), external_data=False)
     fixed = [value.name for value in onnx.load(str(path)).graph.input for n in axes if not _dynamic(value, n)]
@@ -163,15 +188,16 @@ def _dynamic(value: Any, axis: int) -> bool:
     return bool(value.type.tensor_type.shape.dim[axis].dim_param)
 
 
-def _gated(graph: str, folder: Path, reference: Towers, pairs: Pairs, encoder: PairEncoder) -> dict[str, Any]:
-    candidate = Towers.load(folder, graph, pad_id=encoder.settings.pad_id, batch_tokens=BATCH_TOKENS)
-    return gate(graph, sha256(folder / graph), reference, candidate, pairs, encoder)
+def gated(graph: str, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
+    """Run a tower graph of a folder, with the head beside it, through its gate."""
+    candidate = Towers.load(folder, graph, pad_id=pad_id, batch_tokens=BATCH_TOKENS)
+    return gate(graph, sha256(folder / graph), reference, candidate)
 
 
-def _fused(folder: Path, reference: Towers, pairs: Pairs, encoder: PairEncoder) -> dict[str, Any]:
+def _fused(folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
     """Fuse the tower's attention, normalisation and activation, count what was fused, and gate the result."""
     counts = fuse(folder / TOWER, folder / FUSED_TOWER)
-    record = _gated(FUSED_TOWER, folder, reference, pairs, encoder) | {"fused": counts}
+    record = gated(FUSED_TOWER, folder, reference, pad_id) | {"fused": counts}
     if not any(counts.get(name) for name in ATTENTION):
         # The optimiser leaves a graph as it is without a word: that must not pass for fused.
         record |= {"passed": False, "reason": "no attention was fused: this architecture is not covered"}

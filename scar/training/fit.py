@@ -3,7 +3,7 @@
 import inspect
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from scar.encoding import PairEncoder, TextEncoder, TextSettings
 from scar.errors import InputError
 from scar.evaluation import evaluate
 from scar.files import refuse_existing, sha256
+from scar.records import Tiers
 from scar.settings import Reading, StyleSettings
 from scar.training import backbone as backbones
 from scar.training.backbone import Backbone
@@ -53,9 +54,14 @@ class TrainReport:
 
 
 def train_style(
-    settings: StyleSettings, data: Path, out: Path, *,
-    validation: Path | None = None, test: Path | None = None, overwrite: bool = False,
-) -> TrainReport:  # fmt: skip
+    settings: StyleSettings,
+    data: Path,
+    out: Path,
+    *,
+    validation: Path | None = None,
+    test: Path | None = None,
+    overwrite: bool = False,
+) -> TrainReport:
     """Train on a tiers file and write the bundle `out`.
 
     A killed training goes on from its last finished epoch when it is called again with the same settings and data;
@@ -64,9 +70,13 @@ def train_style(
     refuse_existing(out, overwrite=overwrite)
     arguments, logger = _trainer_arguments(settings.trainer), _loggers(settings, folder_for(out))
     splits = read_splits(
-        data, validation, test,
-        shares=(settings.validation_share, settings.test_share), seed=settings.seed, reading=Reading(format="tiers"),
-    )  # fmt: skip
+        data,
+        validation,
+        test,
+        shares=(settings.validation_share, settings.test_share),
+        seed=settings.seed,
+        reading=Reading(format="tiers"),
+    )
     check_tiers([*splits.train, *splits.validation, *splits.test], settings.tiers)
     mode = resolve_mode(splits.train, settings)
     backbone = backbones.load(settings.encoder, settings.revision, settings.dropout)
@@ -89,12 +99,23 @@ def train_style(
     if best.best is not None:
         ranker.load_state_dict(load_file(work / BEST))
     report = TrainReport(
-        out, splits.counts(), describe(teaching, settings), mode, trainer.global_step, trainer.current_epoch,
-        None if best.epoch is None else best.epoch + 1, best.best,
+        out,
+        splits.counts(),
+        describe(teaching, settings),
+        mode,
+        trainer.global_step,
+        trainer.current_epoch,
+        None if best.epoch is None else best.epoch + 1,
+        best.best,
         _evaluate(ranker, splits, encoder, settings, trainer.strategy.root_device),
-    )  # fmt: skip
+    )
     if trainer.is_global_zero:
-        save_bundle(out, Trained(ranker.cpu(), backbone, encoder, settings, splits, report.steps, files), report.evaluation, overwrite=overwrite)
+        save_bundle(
+            out,
+            Trained(ranker.cpu(), backbone, encoder, settings, splits, report.steps, files),
+            report.evaluation,
+            overwrite=overwrite,
+        )
         clear_state(work)
     return report
 
@@ -116,13 +137,15 @@ def build(backbone: Backbone, settings: StyleSettings) -> StyleRanker:
 def _pair_encoder(backbone: Backbone, settings: StyleSettings) -> PairEncoder:
     limit = backbones.positions(backbone.model)
     if limit is not None and settings.max_tokens > limit:
-        raise InputError(f"max_tokens: the encoder {settings.encoder} takes at most {limit}, got {settings.max_tokens}")
+        raise InputError(
+            f"max_tokens: the encoder {settings.encoder} takes at most {limit}, got {settings.max_tokens}"
+        )
     tokenizer = Tokenizer.from_str(backbone.tokenizer.backend_tokenizer.to_str())
     text = TextEncoder(tokenizer, backbone.pad_id)
     return PairEncoder(text, TextSettings(backbone.pad_id, settings.max_tokens))
 
 
-def _groups(rows: Any, encoder: PairEncoder, settings: StyleSettings) -> Groups | None:
+def _groups(rows: Sequence[Tiers], encoder: PairEncoder, settings: StyleSettings) -> Groups | None:
     return Groups.of(rows, [set() for _ in rows], encoder, settings) if rows else None
 
 
@@ -136,12 +159,19 @@ def _evaluate(
     return evaluate(splits.test, settings.tiers, model.score(pairs))
 
 
-def _fingerprint(settings: StyleSettings, files: Mapping[str, Path | None], backbone: Backbone) -> dict[str, Any]:
+def _fingerprint(
+    settings: StyleSettings, files: Mapping[str, Path | None], backbone: Backbone
+) -> dict[str, Any]:
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()}
     if values["triplets"] is not None:
         values["triplets"] = {name: list(roles) for name, roles in values["triplets"].items()}
     digests = {name: sha256(path) if path else None for name, path in files.items()}
-    return {"settings": values, "files": digests, "encoder": backbone.found.revision, "torch": torch.__version__}
+    return {
+        "settings": values,
+        "files": digests,
+        "encoder": backbone.found.revision,
+        "torch": torch.__version__,
+    }
 
 
 def _trainer_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +198,13 @@ def _loggers(settings: StyleSettings, folder: Path) -> list[Any]:
 
 
 def _trainer(
-    settings: StyleSettings, work: Path, best: KeepBest, arguments: dict[str, Any], logger: list[Any], *, validated: bool
+    settings: StyleSettings,
+    work: Path,
+    best: KeepBest,
+    arguments: dict[str, Any],
+    logger: list[Any],
+    *,
+    validated: bool,
 ) -> pl.Trainer:
     last = ModelCheckpoint(
         dirpath=work, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
@@ -184,13 +220,15 @@ def _trainer(
         "max_epochs": settings.epochs,
         "accumulate_grad_batches": settings.accumulate,
         "gradient_clip_val": settings.clip,
-        "precision": "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true",
+        "precision": "bf16-mixed"
+        if torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        else "32-true",
         "deterministic": "warn",
         "default_root_dir": work,
         "enable_progress_bar": sys.stderr.isatty(),
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "log_every_n_steps": 10,
+        "log_every_n_steps": 1,
         "use_distributed_sampler": False,
         "reload_dataloaders_every_n_epochs": 1,
     }

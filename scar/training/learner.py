@@ -39,7 +39,9 @@ class StyleLearner(pl.LightningModule):
         y = batch.y.reshape(-1)
         vectors = {"surprisal": self.ranker.surprisal(pooled[x], pooled[y]), "form": form[y]}
         scores = self.ranker.score(vectors["surprisal"], vectors["form"]).float()
-        return scores.view(groups, tiers), {name: v.float().view(groups, tiers, -1) for name, v in vectors.items()}
+        return scores.view(groups, tiers), {
+            name: v.float().view(groups, tiers, -1) for name, v in vectors.items()
+        }
 
     def _encode(self, batch: StyleBatch) -> tuple[Tensor, Tensor]:
         embedded = self.ranker.embed([pack.input_ids for pack in batch.packs])
@@ -48,7 +50,9 @@ class StyleLearner(pl.LightningModule):
             for pack, some in zip(batch.packs, embedded, strict=True)
         ]
         back = torch.argsort(torch.cat([pack.places for pack in batch.packs]))
-        return torch.cat([tower.pooled for tower in towers])[back], torch.cat([tower.form for tower in towers])[back]
+        return torch.cat([tower.pooled for tower in towers])[back], torch.cat(
+            [tower.form for tower in towers]
+        )[back]
 
     def on_train_epoch_start(self) -> None:
         """Seed dropout by the epoch: a resumed run then draws what an uninterrupted one draws."""
@@ -115,5 +119,6 @@ class StyleLearner(pl.LightningModule):
             learning, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True
         )
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = get_linear_schedule_with_warmup(optimizer, int(self.settings.warmup * steps), steps)
+        warmup = int(self.settings.warmup * steps)
+        schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)  # type: ignore[no-untyped-call]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -26,7 +26,7 @@ from scar.training.card import write_card
 from scar.training.splits import Splits
 from scar.training.style import StyleRanker
 
-GATE_PAIRS = 512
+GATE_PAIRS = 256
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,11 @@ def describe(trained: Trained) -> dict[str, Any]:
         "kind": "style",
         "name": settings.name,
         "encoder": {
-            "name": settings.encoder, "origin": found.origin, "revision": found.revision,
-            "model_type": config.model_type, "hidden_size": trained.backbone.hidden,
+            "name": settings.encoder,
+            "origin": found.origin,
+            "revision": found.revision,
+            "model_type": config.model_type,
+            "hidden_size": trained.backbone.hidden,
         },
         "text": asdict(trained.encoder.settings),
         "tiers": list(settings.tiers),
@@ -80,22 +83,32 @@ def describe(trained: Trained) -> dict[str, Any]:
         "seed": settings.seed,
         "settings": json.loads(json.dumps(asdict(settings))),
         "data": {
-            "files": {name: {"name": path.name, "sha256": sha256(path)} for name, path in trained.files.items() if path},
+            "files": {
+                name: {"name": path.name, "sha256": sha256(path)}
+                for name, path in trained.files.items()
+                if path
+            },
             "rows": trained.splits.counts(),
         },
         "versions": {
-            "scar-rank": scar.__version__, "python": platform.python_version(), "torch": torch.__version__,
-            "lightning": lightning.__version__, "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__, "numpy": np.__version__,
+            "scar-rank": scar.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+            "numpy": np.__version__,
         },
-    }  # fmt: skip
+    }
 
 
 def load_ranker(bundle: Bundle) -> StyleRanker:
     """Load the ranker of a bundle in torch, every weight from its safetensors file."""
     config = AutoConfig.from_pretrained(bundle.path, trust_remote_code=False)
     # Eager attention is what exports and fuses for every architecture; the weights are the same.
-    model = AutoModel.from_config(config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32)
+    model = AutoModel.from_config(  # type: ignore[no-untyped-call]
+        config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32
+    )
     head = bundle.ranker["head"]
     ranker = StyleRanker(model, bundle.ranker["encoder"]["hidden_size"], head["width"], head["pooling"])
     ranker.load_state_dict(load_file(bundle.path / WEIGHTS))

@@ -30,9 +30,13 @@ class Splits:
     def counts(self) -> dict[str, int]:
         """Give the sizes, for the record."""
         return {
-            "train": len(self.train), "validation": len(self.validation), "test": len(self.test),
-            "set_aside": self.set_aside, "eval_only": self.eval_only, "leaked": self.leaked,
-        }  # fmt: skip
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "test": len(self.test),
+            "set_aside": self.set_aside,
+            "eval_only": self.eval_only,
+            "leaked": self.leaked,
+        }
 
 
 def instruction_key(row: Tiers) -> str:
@@ -55,9 +59,14 @@ def read_rows(path: Path, reading: Reading) -> tuple[list[Tiers], int]:
 
 
 def read_splits(
-    data: Path, validation: Path | None, test: Path | None, *,
-    shares: tuple[float, float], seed: int, reading: Reading,
-) -> Splits:  # fmt: skip
+    data: Path,
+    validation: Path | None,
+    test: Path | None,
+    *,
+    shares: tuple[float, float],
+    seed: int,
+    reading: Reading,
+) -> Splits:
     """Read the training data; parts that are not given as files are cut from `data` by share."""
     rows, bad = read_rows(data, reading)
     usable = [row for row in rows if not row.eval_only]
@@ -69,7 +78,9 @@ def read_splits(
     for row in free:
         parts[side(row)].append(row)
     if not parts["train"]:
-        raise InputError(f"{data}: nothing is left to train on ({len(rows)} rows, {len(rows) - len(usable)} eval_only)")
+        raise InputError(
+            f"{data}: nothing is left to train on ({len(rows)} rows, {len(rows) - len(usable)} eval_only)"
+        )
     return Splits(
         parts["train"], parts["v"], parts["t"], bad, len(rows) - len(usable), len(usable) - len(free)
     )

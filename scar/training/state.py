@@ -29,7 +29,9 @@ def open_state(folder: Path, fingerprint: Mapping[str, Any], *, overwrite: bool)
     if (folder / STATE).is_file() and not overwrite:
         old = read_json(folder / STATE, "remove the folder to train anew")
         if field := differing(old, fingerprint):
-            raise InputError(f"{folder} holds another unfinished training: {field} differs; --overwrite starts anew")
+            raise InputError(
+                f"{folder} holds another unfinished training: {field} differs; --overwrite starts anew"
+            )
         return folder / LAST if (folder / LAST).is_file() else None
     if folder.exists() and not overwrite and any(folder.iterdir()) and not (folder / "logs").is_dir():
         raise InputError(f"{folder} is not empty and not a training of ours; move it away")

@@ -28,7 +28,8 @@ class StyleRanker(nn.Module):
         """`pooling` is `pooler` or `first_token`: what stands for a text; `width` is L of the paper's code."""
         super().__init__()
         if pooling == "first_token" and getattr(encoder, "pooler", None) is not None:
-            encoder.pooler = None  # its weights would be random, and never learn
+            # Its weights would be random, and never learn.
+            encoder.pooler = None  # type: ignore[assignment]
         self.encoder = encoder
         self.pooling = pooling
         self.relation = nn.Sequential(nn.Linear(2 * hidden, width), nn.ReLU(), nn.Linear(width, hidden))

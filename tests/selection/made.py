@@ -1,0 +1,53 @@
+"""A finished run folder written by hand: what `scar score` would leave, without a model."""
+
+import pyarrow as pa
+
+from scar.files import write_json
+from scar.pools import RowReader, cut, find, lines
+from scar.records import Record, SetAside
+from scar.runs import CHUNKS, LEDGER, RUN, SET_ASIDE_PARTS, Plan
+from scar.serving.ledger import Counts, commit
+from scar.settings import Reading
+
+
+def make_run(run, pool, scores, *, chunk_rows=3, finished=True):
+    """Commit a run over `pool`; `scores` maps a ranker's name to one number a readable record, in order."""
+    files = find(pool)
+    reader = RowReader(files, Reading())
+    facts, chunks = cut(files, chunk_rows)
+    plan = Plan((str(pool),), tuple(facts), tuple(chunks), tuple(scores), {})
+    for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
+        (run / folder).mkdir(parents=True)
+    plan.write(run)
+    left = {name: iter(values) for name, values in scores.items()}
+    rows = [
+        line
+        for number, file in enumerate(files)
+        for _, line in lines(file, sum(f.rows for f in facts[:number]))
+    ]
+    for chunk in chunks:
+        items = [
+            item for line in rows[chunk.row : chunk.row + chunk.rows] for item in reader.parse(line).items
+        ]
+        aside = [item for item in items if isinstance(item, SetAside)]
+        commit(run, chunk.index, _table(items, left), aside, Counts(), {})
+    if finished:
+        write_json(run / RUN, {})
+    return run
+
+
+def _table(items, left):
+    given = [
+        {name: next(it) if isinstance(item, Record) else None for name, it in left.items()} for item in items
+    ]
+    reasons = [str(item.reason) if isinstance(item, SetAside) else None for item in items]
+    return pa.table(
+        {
+            "row": pa.array([item.address.row for item in items], pa.int64()),
+            "part": pa.array([item.part for item in items], pa.string()),
+            "file": pa.array([item.address.file for item in items]).dictionary_encode(),
+            "line": pa.array([item.address.line for item in items], pa.int64()),
+            "reason": pa.array(reasons, pa.string()).dictionary_encode(),
+            **{name: pa.array([each[name] for each in given], pa.float32()) for name in left},
+        }
+    )

@@ -1,0 +1,294 @@
+"""The parts of a run: reading ahead, committing chunks, claiming and clearing a folder."""
+
+import json
+import threading
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scar.errors import InputError, RunError
+from scar.files import sha256, write_json
+from scar.pools import Chunk
+from scar.records import Address, Reason, SetAside
+from scar.runs import CHUNKS, LEDGER, LOCK, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan
+from scar.serving.ledger import Counts, commit, digest, join_set_aside
+from scar.serving.plan import claim, clear, differing
+from scar.serving.run import _trustworthy, read_ahead
+from scar.serving.scorer import Scores
+from scar.serving.sidecar import Item, check_columns, count, table, with_scores
+
+FINGERPRINT = {"pool": {"a.jsonl": "00"}, "scoring": {"batch_tokens": 1, "carry": []}, "graph": "tower.onnx"}
+
+
+def plan_of(chunks=2, **changed):
+    cuts = tuple(Chunk(n, "a.jsonl", 0, n + 1, n, 1) for n in range(chunks))
+    return Plan(("a.jsonl",), (), cuts, ("style",), {**FINGERPRINT, **changed})
+
+
+def aside(row, reason=Reason.INVALID_JSON, part=None):
+    return SetAside(Address(row, "a.jsonl", row + 1), reason, "ausführlich", "id", part)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run = tmp_path / "run"
+    assert claim(run, plan_of(), overwrite=False)
+    return run
+
+
+def committed(run, index, items=()):
+    commit(
+        run,
+        index,
+        pa.table({"row": [index], "line": [index + 1]}),
+        list(items),
+        Counts(rows=1, records=1),
+        FINGERPRINT,
+    )
+
+
+def files(run):
+    return sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
+def test_reading_ahead_keeps_the_order(values, depth):
+    assert list(read_ahead(iter(values), depth)) == values
+
+
+def test_an_error_is_raised_after_the_items_before_it():
+    def source():
+        yield from (1, 2, 3)
+        raise InputError("line 4 is damaged")
+
+    seen = []
+    with pytest.raises(InputError, match="line 4 is damaged"):
+        for value in read_ahead(source(), 2):
+            seen.append(value)
+    assert seen == [1, 2, 3]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_no_more_than_depth_items_are_made_ahead(depth):
+    made = []
+
+    def source():
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    most = 0
+    for value in read_ahead(source(), depth):
+        time.sleep(0.002)
+        most = max(most, made[-1] - value)
+    assert most == depth
+
+
+def test_items_are_made_in_one_other_thread():
+    threads = list(read_ahead((threading.get_ident() for _ in range(5)), 2))
+    assert len(set(threads)) == 1 and threads[0] != threading.get_ident()
+
+
+def test_a_consumer_that_stops_is_not_kept_waiting():
+    ahead = read_ahead(iter(range(1000)), 2)
+    assert next(ahead) == 0
+    ahead.close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+
+
+def test_an_entry_names_the_checksums_of_the_files_it_stands_for(folder):
+    committed(folder, 0, [aside(0)])
+    entry = json.loads((folder / LEDGER / "00000000.json").read_bytes())
+    assert entry["files"] == {
+        name: sha256(folder / name) for name in ("chunks/00000000.parquet", "set_aside/00000000.jsonl")
+    }
+    assert (entry["chunk"], entry["rows"], entry["fingerprint"]) == (0, 1, digest(FINGERPRINT))
+
+
+def test_a_commit_leaves_no_temp_file(folder):
+    committed(folder, 1)
+    assert files(folder) == [
+        "chunks/00000001.parquet",
+        "ledger/00000001.json",
+        PLAN,
+        "set_aside/00000001.jsonl",
+    ]
+
+
+def test_a_commit_that_fails_leaves_no_entry_and_no_temp_file(folder):
+    with pytest.raises(UnicodeEncodeError):
+        committed(folder, 0, [aside(0, part="\ud800")])
+    assert files(folder) == ["chunks/00000000.parquet", PLAN]
+
+
+def test_equal_chunks_give_equal_bytes(folder, tmp_path):
+    other = tmp_path / "other"
+    claim(other, plan_of(), overwrite=False)
+    for run in (folder, other):
+        committed(run, 0, [aside(0)])
+    assert [(folder / name).read_bytes() for name in files(folder)] == [
+        (other / name).read_bytes() for name in files(other)
+    ]
+
+
+def test_set_aside_rows_are_joined_in_pool_order(folder):
+    committed(folder, 1, [aside(1)])
+    committed(folder, 0, [aside(0, part="human"), aside(0, part="direct")])
+    join_set_aside(folder, plan_of())
+    rows = [json.loads(line) for line in (folder / SET_ASIDE).read_bytes().splitlines()]
+    assert [(row["row"], row["part"]) for row in rows] == [(0, "human"), (0, "direct"), (1, None)]
+    assert rows[2] == {
+        "row": 1,
+        "part": None,
+        "file": "a.jsonl",
+        "line": 2,
+        "id": "id",
+        "reason": "invalid_json",
+        "detail": "ausführlich",
+    }
+
+
+def test_counts_are_added_by_name_and_by_reason():
+    counts = Counts(1, 2, 3, 4, 5, {"a": 1, "b": 2})
+    counts.add(Counts(10, 20, 30, 40, 50, {"b": 20, "c": 30}))
+    assert counts == Counts(11, 22, 33, 44, 55, {"a": 1, "b": 22, "c": 30})
+
+
+@pytest.mark.parametrize(
+    "changed, named",
+    [
+        ({}, None),
+        ({"graph": "other.onnx"}, "graph"),
+        ({"scoring": 3}, "scoring"),
+        ({"more": 1}, "more"),
+        ({"scoring": {"batch_tokens": 2, "carry": []}}, "scoring.batch_tokens"),
+        ({"scoring": {"batch_tokens": 1, "carry": ["source"]}}, "scoring.carry"),
+        ({"pool": {}}, "pool.a.jsonl"),
+        ({"pool": {"a.jsonl": "00", "b.jsonl": "11"}}, "pool.b.jsonl"),
+    ],
+)
+def test_the_field_that_differs_is_named_with_its_path(changed, named):
+    assert differing(FINGERPRINT, {**FINGERPRINT, **changed}) == named
+
+
+def test_a_plan_read_back_is_the_same_plan(folder):
+    assert Plan.read(folder) == plan_of()
+    assert differing(Plan.read(folder).fingerprint, FINGERPRINT) is None
+
+
+def test_a_finished_run_is_not_started_again(folder):
+    write_json(folder / RUN, {})
+    assert claim(folder, plan_of(), overwrite=False) is False
+    assert claim(folder, plan_of(), overwrite=True) is True
+    assert files(folder) == [PLAN]
+
+
+def test_another_or_an_unfinished_run_is_refused_by_name(folder):
+    with pytest.raises(InputError, match="graph differs"):
+        claim(folder, plan_of(graph="fused.onnx"), overwrite=False)
+    with pytest.raises(InputError, match="unfinished"):
+        claim(folder, plan_of(), overwrite=False)
+
+
+def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="not a run"):
+        claim(tmp_path, plan_of(), overwrite=True)
+    with pytest.raises(InputError, match="is a file"):
+        claim(tmp_path / "thesis.tex", plan_of(), overwrite=True)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_clearing_deletes_what_the_plan_lists_and_nothing_else(folder):
+    for index in (0, 1):
+        committed(folder, index, [aside(index)])
+    for name in (RUN, SET_ASIDE, LOCK):
+        (folder / name).write_text("{}")
+    foreign = ["chunks/00000002.parquet", "chunks/notes.txt", "mine.txt"]
+    for name in foreign:
+        (folder / name).write_text("precious")
+    clear(folder)
+    assert files(folder) == foreign
+    assert not (folder / SET_ASIDE_PARTS).exists() and not (folder / LEDGER).exists()
+
+
+def test_clearing_a_run_of_our_own_leaves_an_empty_folder(folder):
+    committed(folder, 0)
+    clear(folder)
+    assert list(folder.iterdir()) == []
+
+
+def items_and_scores():
+    """One row of three parts, the second set aside; then a row whose score is not finite."""
+    items = [
+        Item(Address(0, "a.jsonl", 1), "x", "human", None, ("s",)),
+        Item(Address(0, "a.jsonl", 1), "x", "bad", aside(0, Reason.EMPTY_RESPONSE, "bad"), ("s",)),
+        Item(Address(0, "a.jsonl", 1), "x", "direct", None, ("s",)),
+        Item(Address(1, "a.jsonl", 2), None, None, None, (None,)),
+    ]
+    return items, Scores(np.float32([1.5, -2, np.nan]), np.int32([5, 6, 7]), np.asarray([True, False, True]))
+
+
+def test_a_chunk_is_laid_out_a_record_a_row():
+    items, scores = items_and_scores()
+    sheet = table(*with_scores(items, scores), scores, "style", ["source"]).to_pydict()
+    assert sheet["row"] == [0, 0, 0, 1] and sheet["part"] == ["human", "bad", "direct", None]
+    assert sheet["style"] == [1.5, None, -2.0, None] and sheet["style_tokens"] == [5, None, 6, None]
+    assert sheet["reason"] == [None, "empty_response", None, "non_finite"]
+    assert sheet["source"] == ["s", "s", "s", None]
+
+
+def test_records_are_scored_or_set_aside():
+    items, scores = items_and_scores()
+    counts = count(*with_scores(items, scores), scores)
+    assert counts == Counts(2, 4, 2, 1, 11, {"empty_response": 1, "non_finite": 1})
+
+
+def test_a_chunk_without_a_readable_row_has_a_sidecar_of_the_same_columns(tmp_path):
+    none = Scores(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, bool))
+    items = [Item(Address(0), None, None, aside(0), (None,))]
+    empty = table(*with_scores(items, none), none, "style", ["source"])
+    full, scores = items_and_scores()
+    assert empty.schema == table(*with_scores(full, scores), scores, "style", ["source"]).schema
+    pq.write_table(empty, tmp_path / "empty.parquet")
+    assert pq.read_table(tmp_path / "empty.parquet").num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "name, carry, named",
+    [
+        ("style", ["source", "reason"], "--carry reason"),
+        ("style", ["style_tokens"], "--carry style_tokens"),
+        ("row", [], "'row'"),
+        ("rank", [], "'rank'"),
+    ],
+)
+def test_a_column_of_the_sidecar_is_never_replaced(name, carry, named):
+    with pytest.raises(InputError, match=named):
+        check_columns(name, carry)
+    check_columns("style", ["source", "lang"])
+
+
+@pytest.mark.parametrize(
+    "bad, n, stops", [(1, 1, False), (1, 50, False), (2, 50, True), (2, 200, False), (3, 200, True)]
+)
+def test_a_run_stops_at_more_than_one_bad_score_and_one_in_a_hundred(bad, n, stops):
+    values = np.zeros(n, np.float32)
+    values[:bad] = np.nan
+    scores = Scores(values, np.zeros(n, np.int32), np.zeros(n, bool))
+    chunk = Chunk(3, "a.jsonl", 0, 7, 6, n)
+    if not stops:
+        return _trustworthy(chunk, scores)
+    with pytest.raises(RunError, match=rf"chunk 3 \(a.jsonl, line 7\): {bad} of {n}"):
+        _trustworthy(chunk, scores)
+
+
+def test_the_folders_of_a_run_are_there_before_its_first_chunk(folder):
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(
+        [CHUNKS, LEDGER, SET_ASIDE_PARTS]
+    )

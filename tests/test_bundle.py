@@ -1,0 +1,106 @@
+"""A bundle opens only as it was written."""
+
+import json
+
+import pytest
+
+from scar.bundle import MANIFEST, RANKER, Bundle, changing, new_bundle, seal, verify
+from scar.errors import InputError
+from scar.files import sha256, write_json
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with new_bundle(tmp_path / "ranker", overwrite=False) as temp:
+        write_json(temp / RANKER, {"format": 1, "name": "style", "kind": "style"})
+        (temp / "model.safetensors").write_bytes(b"0123456789")
+    return tmp_path / "ranker"
+
+
+def manifest(folder, change):
+    value = json.loads((folder / MANIFEST).read_bytes())
+    change(value)
+    write_json(folder / MANIFEST, value)
+
+
+def test_a_sealed_folder_opens(folder):
+    bundle = Bundle.open(folder)
+    assert (bundle.name, bundle.kind, bundle.gates()) == ("style", "style", [])
+    assert bundle.digest(RANKER) == {RANKER: sha256(folder / RANKER)}
+
+
+def test_the_manifest_lists_every_file_but_itself_and_hidden_ones(folder):
+    (folder / ".hidden").touch()
+    seal(folder)
+    files = json.loads((folder / MANIFEST).read_bytes())["files"]
+    assert sorted(files) == ["model.safetensors", RANKER]
+    assert files["model.safetensors"]["bytes"] == 10
+
+
+def test_a_folder_that_is_not_there_is_no_bundle(tmp_path):
+    with pytest.raises(InputError, match="nothing: no such bundle.*scar train"):
+        Bundle.open(tmp_path / "nothing")
+
+
+def test_a_folder_without_a_manifest_is_no_bundle(folder):
+    (folder / MANIFEST).unlink()
+    with pytest.raises(InputError, match="manifest.json: missing"):
+        Bundle.open(folder)
+
+
+@pytest.mark.parametrize("damaged", ["{}", "[]", '{"files": null}', '{"files": {}}', "{"])
+def test_a_damaged_manifest_is_named(folder, damaged):
+    (folder / MANIFEST).write_text(damaged)
+    with pytest.raises(InputError, match="manifest.json"):
+        Bundle.open(folder)
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="model.safetensors: missing"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("altered", [b"012345678", b"0123456780", b"01234567890", b""])
+def test_a_file_with_an_altered_byte_or_length_is_named(folder, altered):
+    (folder / "model.safetensors").write_bytes(altered)
+    with pytest.raises(InputError, match="model.safetensors: altered"):
+        verify(folder)
+
+
+def test_the_checksum_alone_tells_an_alteration_of_the_same_size(folder):
+    before = (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").write_bytes(b"0123456789"[::-1])
+    assert (folder / "model.safetensors").stat().st_size == before
+    with pytest.raises(InputError, match="altered"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("name", ["../outside", "sub/inside", "/outside", "..", "."])
+def test_a_manifest_reaches_no_file_outside_its_folder(folder, name):
+    outside = folder.parent / "outside"
+    outside.write_bytes(b"x")
+    facts = {"sha256": sha256(outside), "bytes": 1}
+    manifest(folder, lambda value: value["files"].update({name: facts}))
+    with pytest.raises(InputError, match="not a file of this folder|missing from the bundle"):
+        verify(folder)
+
+
+def test_another_bundle_format_is_refused_with_both_numbers(folder):
+    write_json(folder / RANKER, {"format": 99})
+    seal(folder)
+    with pytest.raises(InputError, match="format 99; this version reads 1"):
+        Bundle.open(folder)
+
+
+def test_a_change_ends_with_a_new_manifest(folder):
+    with changing(Bundle.open(folder)) as path:
+        write_json(path / "gates.json", {"records": [{"passed": True}]})
+    assert Bundle.open(folder).gates() == [{"passed": True}]
+
+
+def test_an_accident_while_a_bundle_is_built_leaves_none(tmp_path):
+    with pytest.raises(KeyError), new_bundle(tmp_path / "ranker", overwrite=False) as temp:
+        write_json(temp / RANKER, {"format": 1})
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []

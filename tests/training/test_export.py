@@ -1,0 +1,143 @@
+"""Export: graphs that are the model, gates that refuse what is not, for every architecture."""
+
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from scar import Record, Scorer
+from scar.bundle import HEAD, TOWER, Bundle
+from scar.cli import main
+from scar.encoding import PairEncoder
+from scar.errors import GateError
+from scar.serving.gates import Reference, load_gate_rows
+from scar.training import export
+from scar.training.engine import torch_towers
+from scar.training.export import check_tokenizer, gated
+from scar.training.save import load_ranker
+from tests.make import tier_rows, tiny_encoder, write_jsonl
+
+
+@pytest.fixture
+def reference(bundle):
+    opened = Bundle.open(bundle)
+    encoder = PairEncoder.of_bundle(opened)
+    return Reference.of(
+        torch_towers(load_ranker(opened), 0, 512), load_gate_rows(bundle / "gate_rows.npz"), encoder
+    )
+
+
+def test_every_graph_of_the_bundle_has_a_record_that_passed(bundle):
+    records = json.loads((bundle / "gates.json").read_text())["records"]
+    assert [record["graph"] for record in records] == ["tower.onnx", "tower.fused.onnx"]
+    digests = Bundle.open(bundle).digest("tower.onnx", "tower.fused.onnx")
+    for record in records:
+        assert record["passed"] and record["sha256"] == digests[record["graph"]]
+        assert (
+            0 < record["real"]["sigma"] and record["real"]["max_difference"] <= 1e-4 * record["real"]["sigma"]
+        )
+    assert records[1]["fused"]["Attention"] == 2
+
+
+def test_both_axes_of_every_input_are_dynamic(bundle):
+    for name in (TOWER, "tower.fused.onnx", HEAD):
+        for value in onnx.load(bundle / name).graph.input:
+            axes = value.type.tensor_type.shape.dim
+            assert axes[0].dim_param and (name == HEAD or axes[1].dim_param)
+
+
+def corrupt(path, name_part):
+    """Change one weight of a graph a little."""
+    model = onnx.load(path)
+    weight = next(w for w in model.graph.initializer if name_part in w.name and len(w.dims) == 2)
+    values = numpy_helper.to_array(weight).copy()
+    values[0, 0] += 0.5
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(("graph", "weight"), [(TOWER, "pooler"), (HEAD, "weight")])
+def test_the_gate_refuses_a_corrupted_weight(bundle, reference, tmp_path, graph, weight):
+    for name in (TOWER, HEAD):
+        shutil.copy(bundle / name, tmp_path / name)
+    assert gated(TOWER, tmp_path, reference, 0)["passed"]
+    corrupt(tmp_path / graph, weight)
+    record = gated(TOWER, tmp_path, reference, 0)
+    assert not record["passed"] and "differ" in record["reason"]
+
+
+def test_an_export_whose_graph_is_wrong_is_not_used_and_exits_1(bundle, tmp_path, monkeypatch, capsys):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    plain = export.write_graphs
+
+    def spoiled(ranker, folder):
+        plain(ranker, folder)
+        corrupt(folder / TOWER, "pooler")
+
+    monkeypatch.setattr("scar.training.export.write_graphs", spoiled)
+    assert main(["export", str(copy)]) == 1
+    assert "tower.onnx is not used" in capsys.readouterr().err
+    assert not list(copy.glob("*.onnx"))
+    assert json.loads((copy / "gates.json").read_text())["records"][-1]["passed"] is False
+    pool = write_jsonl(tmp_path / "p.jsonl", [{"instruction": "a", "response": "b"}])
+    assert main(["score", str(pool), "--ranker", str(copy), "--out", str(tmp_path / "run")]) == 2
+    assert "scar export" in capsys.readouterr().err
+
+
+def test_another_tokenizer_in_the_bundle_is_noticed(bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    opened = Bundle.open(copy)
+    encoder, pairs = PairEncoder.of_bundle(opened), load_gate_rows(copy / "gate_rows.npz")
+    check_tokenizer(opened, encoder, pairs)
+    file = json.loads((copy / "tokenizer.json").read_text())
+    file["normalizer"]["lowercase"] = False
+    (copy / "tokenizer.json").write_text(json.dumps(file))
+    with pytest.raises(GateError, match="other ids"):
+        check_tokenizer(opened, encoder, pairs)
+
+
+def test_rows_of_ones_own_can_be_the_gates_rows(bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    pool = write_jsonl(
+        tmp_path / "p.jsonl", [{"instruction": f"what {n}", "response": f"a list {n}"} for n in range(9)]
+    )
+    assert main(["export", str(copy), "--rows", str(pool), "--graphs", "reference"]) == 0
+    assert json.loads((copy / "gates.json").read_text())["records"][-1]["real"]["rows"] == 9
+
+
+def test_an_unknown_graph_is_an_error(bundle, capsys):
+    assert main(["export", str(bundle), "--graphs", "fast"]) == 2
+    assert "reference,fused" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["roberta", "deberta-v2", "modernbert", "xlm-roberta", "electra"])
+def test_every_architecture_trains_exports_and_scores_without_torch(kind, tmp_path):
+    encoder = tiny_encoder(tmp_path / "encoder", kind)
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
+    flags = [
+        "--encoder",
+        str(encoder),
+        "--max_tokens",
+        "32",
+        "--head_width",
+        "16",
+        "--lr",
+        "3e-3",
+        "--epochs",
+        "1",
+    ]
+    assert main(["train", "style", "--data", str(data), "--out", str(tmp_path / "b"), *flags]) == 0
+    assert main(["export", str(tmp_path / "b")]) == 0
+    opened = Bundle.open(tmp_path / "b")
+    rows = tier_rows(9, seed=4)
+    encode = PairEncoder.of_bundle(opened)
+    scorer = Scorer.load(tmp_path / "b")
+    plain = [{"instruction": row["instruction"], "response": row["responses"]["direct"]} for row in rows]
+    records = [Record.plain(row["instruction"], row["response"]) for row in plain]
+    pairs = encode.encode((record.turns, record.response) for record in records)
+    want = torch_towers(load_ranker(opened), encode.settings.pad_id, 512).score(pairs)
+    np.testing.assert_allclose(scorer.score(plain), want, atol=1e-5)

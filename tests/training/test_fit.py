@@ -1,0 +1,164 @@
+"""Training through the real command: recipes, kills, loggers, several processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from scar.bundle import Bundle, verify
+from scar.cli import main
+from scar.training.state import LAST, folder_for
+from tests.make import tier_rows, tiny_encoder, write_jsonl
+
+RECIPES = sorted((Path(__file__).parents[2] / "train").glob("*.yaml"))
+ARCHITECTURE = {"style-minilm": "bert"}
+
+
+def command(encoder, data, out, *more):
+    return [
+        "train",
+        "style",
+        "--encoder",
+        str(encoder),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--max_tokens",
+        "32",
+        "--head_width",
+        "16",
+        "--lr",
+        "3e-3",
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_runs_two_steps(recipe, tmp_path):
+    encoder = tiny_encoder(tmp_path / "encoder", ARCHITECTURE[recipe.stem], length=512)
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
+    arguments = ["train", "style", "--config", str(recipe), "--encoder", str(encoder), "--data", str(data)]
+    assert main([*arguments, "--out", str(tmp_path / "b"), "--trainer.max_steps", "2"]) == 0
+    assert Bundle.open(tmp_path / "b").ranker["trained_steps"] == 2
+
+
+def test_a_bundle_says_what_made_it(bundle, settings):
+    ranker = Bundle.open(bundle).ranker
+    assert ranker["encoder"]["revision"].startswith("sha256:")
+    assert ranker["settings"]["lr"] == settings.lr
+    assert ranker["data"]["rows"]["train"] == 32
+    assert ranker["head"]["pooling"] == "pooler"
+    evaluation = json.loads((bundle / "evaluation.json").read_text())
+    assert set(evaluation["overall"]["all"]) == {"ranker", "longest", "shortest", "random"}
+    assert "Ordering accuracy" in (bundle / "README.md").read_text()
+
+
+def test_thirty_groups_can_be_learned_by_heart(encoder, tmp_path):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
+    more = ("--epochs", "40", "--validation", str(data), "--test", str(data))
+    shutil.copy(data, tmp_path / "train.jsonl")
+    # The same rows as training and validation would be taken for a leak: another instruction, the same responses.
+    rows = [row | {"instruction": "please: " + row["instruction"]} for row in tier_rows(30)]
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    assert main(command(encoder, tmp_path / "train.jsonl", tmp_path / "b", *more)) == 0
+    evaluation = json.loads((tmp_path / "b" / "evaluation.json").read_text())
+    assert evaluation["overall"]["all"]["ranker"]["accuracy"] == 1.0
+
+
+def test_the_best_epoch_is_saved_not_the_last(encoder, tmp_path, capsys):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
+    # A rate at which the ranker falls apart after it was good.
+    assert main(command(encoder, data, tmp_path / "b", "--epochs", "4")) == 0
+    shown = capsys.readouterr().out
+    best = float(shown.split("best epoch ")[1].split(": ")[1].split("%")[0])
+    logs = sorted(folder_for(tmp_path / "b").glob("logs/*/metrics.csv"))
+    lines = [line.split(",") for line in logs[0].read_text().splitlines()]
+    column = lines[0].index("ordering_accuracy")
+    reached = [float(line[column]) for line in lines[1:] if line[column]]
+    assert len(reached) == 4 and best == pytest.approx(100 * max(reached), abs=0.06)
+
+
+def test_early_stopping_stops(encoder, tmp_path, capsys):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
+    assert (
+        main(command(encoder, data, tmp_path / "b", "--epochs", "30", "--patience", "1", "--lr", "1e-9")) == 0
+    )
+    assert ", 2 epochs" in capsys.readouterr().out
+
+
+def test_accumulation_makes_fewer_steps_and_the_schedule_knows(encoder, tmp_path, capsys):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(40))
+    assert main(command(encoder, data, tmp_path / "b", "--epochs", "2", "--accumulate", "4")) == 0
+    assert "4 steps, 2 epochs" in capsys.readouterr().out
+
+
+def test_another_training_in_the_folder_is_refused_by_its_field(encoder, tmp_path, capsys):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
+    work = folder_for(tmp_path / "b")
+    assert main(command(encoder, data, tmp_path / "b", "--epochs", "1")) == 0
+    shutil.rmtree(tmp_path / "b")
+    work.mkdir(exist_ok=True)
+    (work / "state.json").write_text(json.dumps({"settings": {"lr": 1.0}}))
+    capsys.readouterr()
+    assert main(command(encoder, data, tmp_path / "b", "--epochs", "1")) == 2
+    assert "differs" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_bit_equal_to_an_uninterrupted_one(encoder, tmp_path):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(300))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    more = ("--epochs", "3", "--batch_size", "1")
+    run = [sys.executable, "-m", "scar"]
+    subprocess.run([*run, *command(encoder, data, whole, *more)], check=True, capture_output=True)
+    process = subprocess.Popen([*run, *command(encoder, data, killed, *more)], stderr=subprocess.PIPE)
+    last = folder_for(killed) / LAST
+    deadline = time.monotonic() + 120
+    while not last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)  # into the second epoch
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not killed.exists()
+    assert torch.load(last, weights_only=True)["epoch"] == 0, "killed in the second epoch"
+    again = subprocess.run(
+        [*run, *command(encoder, data, killed, *more)], check=True, capture_output=True, text=True
+    )
+    assert "going on from the last finished epoch" in again.stderr
+    one, two = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
+    assert all(torch.equal(one[name], two[name]) for name in one) and set(one) == set(two)
+    verify(killed)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_ranker(encoder, tmp_path):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(41))
+    flags = (
+        "--trainer.devices",
+        "2",
+        "--trainer.accelerator",
+        "cpu",
+        "--trainer.strategy",
+        "ddp",
+        "--epochs",
+        "2",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "scar", *command(encoder, data, tmp_path / "b", *flags)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ranker = Bundle.open(tmp_path / "b").ranker
+    # 33 rows in batches of 4 are 9 steps alone, 5 with two.
+    assert ranker["trained_steps"] == 10
