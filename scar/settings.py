@@ -100,7 +100,7 @@ class StyleSettings:
     margin: float = 0.5
     """Margin of the hinge between two tiers."""
     triplets: dict[str, tuple[str, str, str]] | None = None
-    """Roles [anchor, positive, negative] of `surprisal` and `form`; null: SCAR's where its tiers are named; {}: none."""
+    """[anchor, positive, negative] of `surprisal` and of `form`; null is SCAR's where its tiers are there, {} none."""
     triplet_margin: float = 1.0
     """Margin of the two triplet losses."""
     triplet_weight: float = 0.1

@@ -216,7 +216,7 @@ def test_rows_that_cannot_be_scored_are_set_aside_with_their_reason(bundle, tmp_
 
 def test_strict_stops_at_the_first_such_row(error, bundle, tmp_path):
     pool = write_jsonl(tmp_path / "pool.jsonl", [*pool_rows(2), {"instruction": "what"}])
-    assert "line 3" in error("score", pool, "--ranker", bundle, "--out", tmp_path / "run", "--strict", "true")
+    assert "line 3" in error("score", pool, "--ranker", bundle, "--out", tmp_path / "run", "--strict")
 
 
 def test_an_unknown_command(error):

@@ -57,3 +57,23 @@ def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path, ca
 def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("scar-rank ")
+
+
+def test_hyphens_do_for_underscores(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "train",
+                "style",
+                "--data",
+                "d",
+                "--out",
+                "o",
+                "--max-tokens",
+                "99",
+                "--batch-size=3",
+                "--print_config",
+            ]
+        )
+    shown = capsys.readouterr().out
+    assert "max_tokens: 99" in shown and "batch_size: 3" in shown

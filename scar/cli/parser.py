@@ -5,11 +5,12 @@ from dataclasses import fields
 from typing import Any, NoReturn
 
 import jsonargparse
+from docstring_parser import parse_from_object
 
 from scar.errors import InputError
 from scar.settings import from_flat
 
-__all__ = ["Parser", "from_flat"]
+__all__ = ["Parser", "comma_list", "from_flat"]
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -25,13 +26,26 @@ class Parser(jsonargparse.ArgumentParser):
         raise InputError(f"{message} (`{self.prog} --help` lists the options)")
 
     def add_settings(self, settings: type, *, only: Sequence[str] = ()) -> None:
-        """Add a flag for every field of a settings class."""
-        skip = {field.name for field in fields(settings) if only and field.name not in only}
+        """Add a flag for every field of a settings class; a bool that is false by default is a bare flag."""
+        wanted = [field for field in fields(settings) if not only or field.name in only]
+        switches = {field.name for field in wanted if field.default is False}
+        skip = {field.name for field in fields(settings) if field not in wanted} | switches
         self.add_class_arguments(settings, as_group=True, skip=skip)
+        for told in parse_from_object(settings).params:
+            if told.arg_name in switches:
+                self.add_argument(f"--{told.arg_name}", action="store_true", help=told.description)
 
     def read(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """Parse the command line into plain values."""
-        return dict(self.parse_args(list(arguments)).as_dict())
+        """Parse the command line into plain values; `--max-tokens` is `--max_tokens`."""
+        known = self._option_string_actions
+        spelled = [_underscored(word, known) for word in arguments]
+        return dict(self.parse_args(spelled).as_dict())
+
+
+def _underscored(word: str, known: dict[str, Any]) -> str:
+    name, equals, value = word.partition("=")
+    other = "--" + name[2:].replace("-", "_")
+    return other + equals + value if name.startswith("--") and name not in known and other in known else word
 
 
 def comma_list(text: str) -> tuple[str, ...]:
