@@ -56,7 +56,7 @@ def accuracy(right: Floats, rows: NDArray[np.int64], seed: int = SEED) -> dict[s
         return {"n": 0}
     _, row = np.unique(rows, return_inverse=True)
     counts = np.bincount(row).astype(np.float64)
-    low, high = interval(np.bincount(row, weights=right), counts, seed)
+    low, high = interval(np.bincount(row, weights=right).astype(np.float64), counts, seed)
     return {"accuracy": float(right.mean()), "low": low, "high": high, "n": len(right)}
 
 

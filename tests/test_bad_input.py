@@ -224,7 +224,7 @@ def test_an_unknown_command(error):
 
 
 def test_a_missing_argument(error):
-    assert "--ranker" in error("score", "pool.jsonl")
+    assert "required: ranker, out" in error("score", "pool.jsonl")
 
 
 def test_a_bug_of_ours_shows_its_traceback(monkeypatch):

@@ -50,6 +50,11 @@ class Rule(Protocol):
 class _Chained:
     """Gives a rule `+`; the one base class of the rules."""
 
+    def __str__(self) -> str:
+        """Write the rule with the settings that were given."""
+        given = [(field.name, getattr(self, field.name)) for field in fields(self)]  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in given if v is not None)})"
+
     def __add__(self, other: Rule) -> "Chain":
         return Chain((*_stages(self), *_stages(other)))
 

@@ -132,7 +132,9 @@ class Reference:
 
 def gate(graph: str, sha256: str, reference: Reference, candidate: Towers) -> dict[str, Any]:
     """Compare a candidate with the reference on real pairs and hard ones; gives the record for gates.json."""
-    sigma = float(np.std(reference.real_scores.astype(np.float64)))
+    # The standard deviation of equal numbers is a rounding error, not 0.
+    scores = reference.real_scores.astype(np.float64)
+    sigma = float(np.std(scores)) if np.ptp(scores) else 0.0
     real, hard = (
         compare(scores, list(candidate_runs(candidate, pairs, reference.longest)), sigma)
         for pairs, scores in (

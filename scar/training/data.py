@@ -4,7 +4,7 @@ G groups in a batch, T tiers, P ordered tier pairs. A batch holds each distinct 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import NamedTuple
@@ -180,6 +180,21 @@ class GroupBatches:
         return [batches[number] for number in random.permutation(len(batches))]
 
 
+@dataclass(frozen=True)
+class EpochBatches:
+    """A batch sampler that looks up which epoch it is whenever one begins."""
+
+    now: Callable[[], GroupBatches]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the batches of the epoch that begins."""
+        return iter(self.now())
+
+    def __len__(self) -> int:
+        """Give the number of batches, the same in every epoch."""
+        return len(self.now())
+
+
 class StyleData(pl.LightningDataModule):
     """The loaders of a style ranker."""
 
@@ -189,15 +204,18 @@ class StyleData(pl.LightningDataModule):
         self.train, self.validation, self.settings = train, validation, settings
 
     def train_dataloader(self) -> DataLoader[StyleBatch]:
-        """Give the batches of the current epoch; the trainer asks anew every epoch."""
+        """Give the batches of an epoch, which is asked for when the epoch begins: at a resume it is not yet known."""
         assert self.trainer is not None
-        batches = GroupBatches(
-            self.train.lengths,
-            self.settings.batch_size,
-            self.settings.seed,
-            self.trainer.current_epoch,
-            self.trainer.global_rank,
-            self.trainer.world_size,
+        trainer, settings = self.trainer, self.settings
+        batches = EpochBatches(
+            lambda: GroupBatches(
+                self.train.lengths,
+                settings.batch_size,
+                settings.seed,
+                trainer.current_epoch,
+                trainer.global_rank,
+                trainer.world_size,
+            )
         )
         return _loader(self.train, batches)
 
@@ -211,6 +229,6 @@ class StyleData(pl.LightningDataModule):
         return _loader(self.validation, [list(groups[n : n + size]) for n in range(0, len(groups), size)])
 
 
-def _loader(groups: Groups, batches: "GroupBatches | list[list[int]]") -> DataLoader[StyleBatch]:
+def _loader(groups: Groups, batches: EpochBatches | list[list[int]]) -> DataLoader[StyleBatch]:
     numbers: Sequence[int] = range(len(groups))
     return DataLoader(numbers, batch_sampler=batches, collate_fn=groups.batch)  # type: ignore[arg-type]

@@ -162,7 +162,9 @@ def _evaluate(
 def _fingerprint(
     settings: StyleSettings, files: Mapping[str, Path | None], backbone: Backbone
 ) -> dict[str, Any]:
-    values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()}
+    values: dict[str, Any] = {
+        name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()
+    }
     if values["triplets"] is not None:
         values["triplets"] = {name: list(roles) for name, roles in values["triplets"].items()}
     digests = {name: sha256(path) if path else None for name, path in files.items()}
@@ -213,7 +215,9 @@ def _trainer(
     if validated:
         callbacks.append(best)
         if settings.patience:
-            callbacks.append(EarlyStopping(METRIC, mode="max", patience=settings.patience))
+            callbacks.append(
+                EarlyStopping(METRIC, mode="max", patience=settings.patience, check_on_train_epoch_end=False)
+            )
     if sys.stderr.isatty():
         callbacks.append(TQDMProgressBar())
     defaults: dict[str, Any] = {
@@ -230,6 +234,5 @@ def _trainer(
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 1,
         "use_distributed_sampler": False,
-        "reload_dataloaders_every_n_epochs": 1,
     }
     return pl.Trainer(**(defaults | arguments), callbacks=callbacks, logger=logger or False)

@@ -18,7 +18,7 @@ from scar.training import export
 from scar.training.engine import torch_towers
 from scar.training.export import check_tokenizer, gated
 from scar.training.save import load_ranker
-from tests.make import tier_rows, tiny_encoder, write_jsonl
+from tests.make import pool_rows, tier_rows, tiny_encoder, write_jsonl
 
 
 @pytest.fixture
@@ -50,11 +50,11 @@ def test_both_axes_of_every_input_are_dynamic(bundle):
 
 
 def corrupt(path, name_part):
-    """Change one weight of a graph a little."""
+    """Change one weight matrix of a graph by a hundredth."""
     model = onnx.load(path)
     weight = next(w for w in model.graph.initializer if name_part in w.name and len(w.dims) == 2)
     values = numpy_helper.to_array(weight).copy()
-    values[0, 0] += 0.5
+    values *= 1.01
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     onnx.save(model, path)
 
@@ -101,11 +101,16 @@ def test_another_tokenizer_in_the_bundle_is_noticed(bundle, tmp_path):
 
 def test_rows_of_ones_own_can_be_the_gates_rows(bundle, tmp_path):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
-    pool = write_jsonl(
-        tmp_path / "p.jsonl", [{"instruction": f"what {n}", "response": f"a list {n}"} for n in range(9)]
-    )
+    pool = write_jsonl(tmp_path / "p.jsonl", pool_rows(9))
     assert main(["export", str(copy), "--rows", str(pool), "--graphs", "reference"]) == 0
     assert json.loads((copy / "gates.json").read_text())["records"][-1]["real"]["rows"] == 9
+
+
+def test_rows_that_all_score_the_same_are_no_gate(bundle, tmp_path, capsys):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    pool = write_jsonl(tmp_path / "p.jsonl", [{"instruction": "what", "response": "a list"}] * 9)
+    assert main(["export", str(copy), "--rows", str(pool), "--graphs", "reference"]) == 1
+    assert "same score for every row" in capsys.readouterr().err
 
 
 def test_an_unknown_graph_is_an_error(bundle, capsys):
