@@ -91,7 +91,12 @@ def _module(name: str) -> ModuleType | None:
         warnings.simplefilter("ignore")
         try:
             return importlib.import_module(name)
-        except ImportError:
+        except (
+            ImportError,
+            OSError,
+            AttributeError,
+            RuntimeError,
+        ):  # not on this platform, or not without a screen
             return None
 
 

@@ -1,8 +1,10 @@
 """The folder that holds one trained ranker: its names, checksums and atomic changes. Knows no model library."""
 
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from scar.files import new_folder, read_json, sha256, write_json
 
 FORMAT = 1
 RANKER, MANIFEST, WEIGHTS = "ranker.json", "manifest.json", "model.safetensors"
-TOKENIZER, GATES, GATE_ROWS = "tokenizer.json", "gates.json", "gate_rows.npz"
+TOKENIZER, TOKENIZER_CHECK = "tokenizer.json", "tokenizer_check.json"
+GATES, GATE_ROWS = "gates.json", "gate_rows.npz"
 EVALUATION, CARD = "evaluation.json", "README.md"
 TOWER, HEAD, FUSED_TOWER = "tower.onnx", "head.onnx", "tower.fused.onnx"
 
@@ -53,6 +56,10 @@ class Bundle:
         path = self.path / GATES
         return list(read_json(path, "run `scar export` again")["records"]) if path.exists() else []
 
+    def has(self, name: str) -> bool:
+        """Tell whether the bundle holds a file: whether its manifest lists it."""
+        return name in read_json(self.path / MANIFEST, "not a bundle")["files"]
+
     def digest(self, *names: str) -> dict[str, str]:
         """Give the SHA-256 of files of the bundle, as the manifest has them."""
         files = read_json(self.path / MANIFEST, "not a bundle")["files"]
@@ -77,25 +84,54 @@ def verify(path: Path) -> None:
             raise InputError(f"{file}: altered since the bundle was written (checksum differs); restore it")
 
 
-def seal(path: Path) -> None:
-    """Write the manifest of everything in the folder: the last step of whatever changes a bundle."""
+def seal(path: Path, known: Mapping[str, Any] | None = None) -> None:
+    """Write the manifest of everything in the folder: the last step of whatever changes a bundle.
+
+    `known` gives the entries of files that were not touched: they keep their checksums, whatever happened to them.
+    """
     files = sorted(
         f for f in path.iterdir() if f.is_file() and f.name != MANIFEST and not f.name.startswith(".")
     )
-    facts = {f.name: {"sha256": sha256(f), "bytes": f.stat().st_size} for f in files}
-    write_json(path / MANIFEST, {"format": FORMAT, "files": facts})
+    facts = {
+        f.name: {"sha256": sha256(f), "bytes": f.stat().st_size} for f in files if f.name not in (known or {})
+    }
+    facts |= known or {}
+    write_json(path / MANIFEST, {"format": FORMAT, "files": dict(sorted(facts.items()))})
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise InputError for a folder that is not a bundle of ours: an overwrite must not take anything else along."""
+    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file():
+        raise InputError(f"{path} is not empty and not a bundle: choose another --out")
 
 
 @contextmanager
 def new_bundle(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Build a bundle in a hidden folder; it appears whole and sealed at `path`, or not at all."""
+    refuse_foreign(path)
     with new_folder(path, overwrite=overwrite) as temp:
         yield temp
         seal(temp)
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change of a bundle in the making: files to put in, and names to take out."""
+
+    folder: Path
+    removed: set[str] = field(default_factory=set)
+
+
 @contextmanager
-def changing(bundle: Bundle) -> Iterator[Path]:
-    """Change files of a bundle: write them atomically inside the block, which ends with a new manifest."""
-    yield bundle.path
-    seal(bundle.path)
+def changing(bundle: Bundle) -> Iterator[Change]:
+    """Change a bundle: files written to the change's folder move in at the end of the block, or none does."""
+    with tempfile.TemporaryDirectory(dir=bundle.path, prefix=".change") as temp:
+        change = Change(Path(temp))
+        yield change
+        new = [file.name for file in change.folder.iterdir()]
+        old = read_json(bundle.path / MANIFEST, "not a bundle")["files"]
+        for name in change.removed:
+            (bundle.path / name).unlink(missing_ok=True)
+        for name in new:
+            os.replace(change.folder / name, bundle.path / name)
+        seal(bundle.path, {n: facts for n, facts in old.items() if n not in change.removed and n not in new})

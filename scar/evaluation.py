@@ -110,7 +110,7 @@ def evaluate(
     """Evaluate the scores of all responses, in the order rows and responses stand.
 
     Gives `overall`, `pairs` and `sources`, each with `all` and `length_matched` and in them the ranker, longest,
-    shortest and random; Kendall's tau; and the AUC of each tier pair.
+    shortest and random; `kendall` of each of these; and `auc` of each tier pair and each of these.
     """
     lengths = np.asarray([len(text) for row in rows for text in row.responses.values()], dtype=np.float64)
     contenders = {
@@ -138,8 +138,11 @@ def evaluate(
         "overall": table(np.ones(len(pairs.row), dtype=bool)),
         "pairs": {name: table(pairs.pair == number) for number, name in named},
         "sources": {source: table(sources == source) for source in sorted(set(sources)) if source},
-        "kendall": kendall(rows, list(tiers), contenders["ranker"]),
-        "auc": {name: _pair_auc(contenders["ranker"], pairs, number) for number, name in named},
+        "kendall": {who: kendall(rows, list(tiers), values) for who, values in contenders.items()},
+        "auc": {
+            name: {who: _pair_auc(values, pairs, number) for who, values in contenders.items()}
+            for number, name in named
+        },
     }
 
 

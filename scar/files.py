@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temp, path)
+    except OSError as error:
+        # The user knows the file by its own name, and a full disk names none.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temp.unlink(missing_ok=True)
     sync_folder(path.parent)
@@ -54,20 +58,27 @@ def read_json(path: Path, what: str) -> Any:
 
 @contextmanager
 def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Fill a hidden folder beside `path`; at the end of the block it becomes `path`, or nothing does."""
-    if path.is_file():
-        raise InputError(f"{path} is a file, and a folder is to stand there: choose another name")
+    """Fill a hidden folder beside `path`; at the end of the block it becomes `path`, or nothing does.
+
+    What `path` held before is kept until the new folder stands in its place.
+    """
+    path = path.resolve()
     refuse_existing(path, overwrite=overwrite)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; the output is a folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temp = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temp, ignore_errors=True)
-    temp.mkdir()
+    temp = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    old = temp / "old"
     try:
-        yield temp
+        new = temp / "new"
+        new.mkdir()
+        yield new
         if path.exists():
-            shutil.rmtree(path)
-        os.replace(temp, path)
+            os.replace(path, old)
+        os.replace(new, path)
     finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
         shutil.rmtree(temp, ignore_errors=True)
     sync_folder(path.parent)
 

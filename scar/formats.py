@@ -110,6 +110,20 @@ def expand(row: Row, layout: Layout, address: Address) -> Iterator[Record | SetA
             yield SetAside(address, error.reason, str(error), own_id, part)
 
 
+def check(record: Record) -> Record | SetAside:
+    """Hold a record made by hand to what a row is held to: text on both sides, none of it blank or broken."""
+    try:
+        _text(record.response, "response")
+        said = [turn.text for turn in record.turns if turn.role != "system"]
+        for text in said:
+            _unicode(text, Reason.INSTRUCTION_NOT_TEXT, "the instruction")
+        if not any(text.strip() for text in said):
+            raise RowError(Reason.EMPTY_INSTRUCTION, "the instruction is empty or white space")
+    except RowError as error:
+        return SetAside(record.address, error.reason, str(error), record.id, record.part)
+    return record
+
+
 Part = tuple[str | None, tuple[Turn, ...], Any]
 
 

@@ -1,12 +1,14 @@
 """Open, stream and cut pools: files of rows, read as bytes, one chunk in memory at a time. Knows no model."""
 
 import gzip
+import hashlib
+import itertools
 import json
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,6 +20,8 @@ from scar.settings import Reading
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 BOM = b"\xef\xbb\xbf"
+CHUNK_BYTES = 64 << 20
+"""A chunk ends after this many bytes, however few its rows: a chunk's text is held in memory."""
 _PEEK = 200
 """Rows that detection looks at before it gives up."""
 
@@ -91,25 +95,57 @@ def find(where: str | Path | Sequence[str | Path]) -> list[PoolFile]:
 
 def _find(place: Path) -> list[PoolFile]:
     if place.is_dir():
-        inside = sorted(path for path in place.rglob("*") if path.name.endswith(SUFFIXES) and path.is_file())
+        inside = sorted(
+            path for path in place.rglob("*") if path.name.endswith(SUFFIXES) and _is_pool(path, place)
+        )
         if not inside:
             raise InputError(f"{place}: no pool files in this folder (looked for {', '.join(SUFFIXES)})")
-        return [PoolFile(path, path.relative_to(place).as_posix()) for path in inside]
+        return [_file(path, path.relative_to(place)) for path in inside]
     if place.exists():
         if not place.name.endswith(SUFFIXES):
             raise InputError(f"{place}: not a pool file ({', '.join(SUFFIXES)})")
-        return [PoolFile(place, place.name)]
-    matches = sorted(path for path in _glob(place) if path.is_file())
+        return [_file(place, Path(place.name))]
+    root, matches = _glob(place)
     if not matches:
         raise InputError(f"{place}: no such file, folder or glob")
-    return [file for path in matches for file in _find(path)]
+    return [
+        _file(file.path, path.relative_to(root) / (file.name if path.is_dir() else ""))
+        for path in matches
+        for file in _find(path)
+    ]
 
 
-def _glob(place: Path) -> Iterable[Path]:
-    if not any(mark in str(place) for mark in "*?["):
-        return []
-    root = Path(place.anchor) if place.anchor else Path()
-    return root.glob(str(place.relative_to(place.anchor) if place.anchor else place))
+def _is_pool(path: Path, place: Path) -> bool:
+    """Leave hidden files and our own run folders alone: their set-aside lists are no pools."""
+    inner = path.relative_to(place).parts
+    runs = any((place.joinpath(*inner[:depth]) / "ledger").is_dir() for depth in range(1, len(inner)))
+    return path.is_file() and not runs and not any(part.startswith(".") for part in inner)
+
+
+def _file(path: Path, name: Path) -> PoolFile:
+    try:
+        name.as_posix().encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{os.fsencode(path)!r}: the file's name is not UTF-8; rename it") from None
+    return PoolFile(path, name.as_posix())
+
+
+def _glob(place: Path) -> tuple[Path, list[Path]]:
+    """Give the part of a glob before its first mark, and what it matches."""
+    fixed = list(itertools.takewhile(lambda part: not any(mark in part for mark in "*?["), place.parts))
+    root = Path(*fixed) if fixed else Path()
+    rest = place.parts[len(fixed) :]
+    return root, sorted(root.glob(str(Path(*rest)))) if rest else []
+
+
+def digest(where: str | Path) -> str:
+    """Give one SHA-256 of a pool: of its file, or of the names and hashes of its files."""
+    files = find(where)
+    if len(files) == 1:
+        return sha256(files[0].path)
+    return hashlib.sha256(
+        "".join(f"{file.name} {sha256(file.path)}\n" for file in files).encode()
+    ).hexdigest()
 
 
 def lines(file: PoolFile, first_row: int = 0) -> Iterator[tuple[int, Line]]:
@@ -130,6 +166,15 @@ def lines(file: PoolFile, first_row: int = 0) -> Iterator[tuple[int, Line]]:
         raise InputError(f"{file.path}: damaged after {offset} bytes: {error}") from None
 
 
+def rows_of(files: Sequence[PoolFile]) -> Iterator[Line]:
+    """Yield every row of a pool in order, numbered through."""
+    row = 0
+    for file in files:
+        for _, line in lines(file, row):
+            row = line.address.row + 1
+            yield line
+
+
 def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], list[Chunk]]:
     """Plan a pool: read it once, check-sum each file, and cut it into chunks that never straddle files."""
     facts: list[FileFacts] = []
@@ -138,7 +183,8 @@ def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], li
     for file in files:
         first = row
         for offset, line in lines(file, row):
-            if (line.address.row - first) % chunk_rows == 0:
+            room = chunks and chunks[-1].file == file.name and offset - chunks[-1].offset < CHUNK_BYTES
+            if not room or line.address.row - chunks[-1].row >= chunk_rows:
                 chunks.append(Chunk(len(chunks), file.name, offset, line.address.line, line.address.row, 0))
             row = line.address.row + 1
         facts.append(FileFacts(file.name, file.path.stat().st_size, sha256(file.path), row - first))
@@ -157,11 +203,17 @@ class RowReader:
     def __init__(self, files: Sequence[PoolFile], reading: Reading, carry: Sequence[str] = ()) -> None:
         self.reading = reading
         self.carry = tuple(carry)
-        first = {file.name: _first_rows(file) for file in files}
-        self.layouts = {file.name: _layout(file, first[file.name], reading) for file in files}
-        present = {key for rows in first.values() for row in rows for key in row}
+        self.layouts: dict[str, formats.Layout] = {}
+        present: set[str] = set()
+        whole = True
+        for file in files:
+            first = _first_rows(file)
+            self.layouts[file.name] = _layout(file, first, reading)
+            present |= {key for row in first for key in row}
+            whole = whole and len(first) < _PEEK
         for column in self.carry:
-            if column not in present:
+            # In a longer file the column may come later: then it is null until it does.
+            if column not in present and whole:
                 raise InputError(
                     f"no column {column!r} to carry; there are: {', '.join(map(repr, sorted(present)))}"
                 )
@@ -212,7 +264,7 @@ def decode(line: Line) -> dict[str, Any] | SetAside:
 def _first_rows(file: PoolFile) -> list[dict[str, Any]]:
     """Read the first rows of a file that can be read: what its layout is told by."""
     rows = (decode(line) for _, line in lines(file))
-    return list(islice((row for row in rows if isinstance(row, dict)), _PEEK))
+    return list(itertools.islice((row for row in rows if isinstance(row, dict)), _PEEK))
 
 
 def _layout(file: PoolFile, rows: Sequence[dict[str, Any]], reading: Reading) -> formats.Layout:
@@ -225,11 +277,8 @@ def read_pool(
     """Yield every record of a pool in order, and every row that cannot be one, with its reason."""
     files = find(where)
     reader = RowReader(files, reading or Reading())
-    row = 0
-    for file in files:
-        for _, line in lines(file, row):
-            row = line.address.row + 1
-            yield from reader.parse(line).items
+    for line in rows_of(files):
+        yield from reader.parse(line).items
 
 
 def read_tiers(where: str | Path, reading: Reading | None = None) -> Iterator[Tiers | SetAside]:
@@ -237,14 +286,14 @@ def read_tiers(where: str | Path, reading: Reading | None = None) -> Iterator[Ti
     reading = reading or Reading(format="tiers")
     files = find(where)
     layouts = {file.name: _layout(file, _first_rows(file), reading) for file in files}
-    for file, layout in ((file, layouts[file.name]) for file in files):
+    for name, layout in layouts.items():
         if layout.name != "tiers":
-            raise InputError(
-                f"{file.path}: the rows are {layout.name}; training and eval need responses by tier"
-            )
-        for _, line in lines(file):
-            row = decode(line)
-            item = row if isinstance(row, SetAside) else formats.tiers(row, layout, line.address)
-            if reading.strict:
-                _refuse_first([item])
-            yield item
+            raise InputError(f"{name}: the rows are {layout.name}; training and eval need responses by tier")
+    for line in rows_of(files):
+        row = decode(line)
+        item = (
+            row if isinstance(row, SetAside) else formats.tiers(row, layouts[line.address.file], line.address)
+        )
+        if reading.strict:
+            _refuse_first([item])
+        yield item

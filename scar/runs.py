@@ -43,15 +43,18 @@ class Plan:
     def read(cls, run: Path) -> "Plan":
         """Read plan.json; InputError where the folder is not a run."""
         raw = read_json(run / PLAN, "this folder is not a run of `scar score`")
-        if raw.get("format") != FORMAT:
-            raise InputError(f"{run / PLAN}: format {raw.get('format')!r}; this version reads {FORMAT}")
-        return cls(
-            tuple(raw["pool"]),
-            tuple(FileFacts(**file) for file in raw["files"]),
-            tuple(Chunk(**chunk) for chunk in raw["chunks"]),
-            tuple(raw["rankers"]),
-            raw["fingerprint"],
-        )
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            raise InputError(f"{run / PLAN}: not a plan that this version reads (format {FORMAT})")
+        try:
+            return cls(
+                tuple(raw["pool"]),
+                tuple(FileFacts(**file) for file in raw["files"]),
+                tuple(Chunk(**chunk) for chunk in raw["chunks"]),
+                tuple(raw["rankers"]),
+                raw["fingerprint"],
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{run / PLAN}: damaged ({error}); score the pool again") from None
 
 
 def chunk_name(index: int, suffix: str) -> str:
@@ -74,13 +77,20 @@ def require_finished(run: Path) -> Plan:
     return plan
 
 
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: damaged ({error}); score the pool again") from None
+
+
 def read_columns(run: Path, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the named columns of the sidecar, one chunk at a time, in order."""
     for chunk in plan.chunks:
         path = run / CHUNKS / chunk_name(chunk.index, ".parquet")
         if not path.is_file():
             raise InputError(f"{path}: missing; the run folder is damaged, score the pool again")
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             there = file.schema_arrow.names
             missing = [column for column in columns if column not in there]
             if missing:

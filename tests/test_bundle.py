@@ -94,9 +94,35 @@ def test_another_bundle_format_is_refused_with_both_numbers(folder):
 
 
 def test_a_change_ends_with_a_new_manifest(folder):
-    with changing(Bundle.open(folder)) as path:
-        write_json(path / "gates.json", {"records": [{"passed": True}]})
+    with changing(Bundle.open(folder)) as change:
+        write_json(change.folder / "gates.json", {"records": [{"passed": True}]})
     assert Bundle.open(folder).gates() == [{"passed": True}]
+
+
+def test_an_accident_in_a_change_leaves_the_bundle_as_it_was(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(KeyError), changing(Bundle.open(folder)) as change:
+        write_json(change.folder / "gates.json", {"records": []})
+        change.removed.add(RANKER)
+        raise KeyError
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    Bundle.open(folder)
+
+
+def test_a_change_does_not_bless_what_was_altered_meanwhile(folder):
+    with changing(Bundle.open(folder)) as change:
+        write_json(change.folder / "gates.json", {"records": []})
+        (folder / RANKER).write_text("{}")
+    with pytest.raises(InputError, match="ranker.json: altered"):
+        Bundle.open(folder)
+
+
+def test_a_folder_of_the_users_is_not_replaced_by_a_bundle(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("all of it")
+    with pytest.raises(InputError, match="not a bundle"), new_bundle(tmp_path / "thesis", overwrite=True):
+        pass
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "all of it"
 
 
 def test_an_accident_while_a_bundle_is_built_leaves_none(tmp_path):

@@ -88,12 +88,28 @@ def test_overwrite_replaces_all_of_a_folder(tmp_path):
     assert [f.name for f in (tmp_path / "out").iterdir()] == ["new"]
 
 
-def test_what_a_killed_writer_left_does_not_reach_the_next_folder(tmp_path):
+def test_a_folder_of_the_users_with_a_name_like_a_temp_file_is_left_alone(tmp_path):
     (tmp_path / ".out.tmp").mkdir()
-    (tmp_path / ".out.tmp" / "half").touch()
-    with new_folder(tmp_path / "out", overwrite=False):
-        pass
-    assert [f.name for f in tmp_path.rglob("*")] == ["out"]
+    (tmp_path / ".out.tmp" / "mine").touch()
+    with new_folder(tmp_path / "out", overwrite=False) as temp:
+        (temp / "new").touch()
+    assert sorted(f.name for f in tmp_path.rglob("*")) == [".out.tmp", "mine", "new", "out"]
+
+
+def test_an_accident_while_a_folder_is_replaced_leaves_the_old_one(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(Accident), new_folder(tmp_path / "out", overwrite=True):
+        raise Accident
+    assert [f.name for f in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def test_a_link_to_a_folder_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with new_folder(tmp_path / "link", overwrite=True) as temp:
+        (temp / "new").touch()
+    assert (tmp_path / "link" / "new").is_file() and (tmp_path / "real" / "new").is_file()
 
 
 def test_an_existing_output_is_refused_before_the_block_runs(tmp_path):

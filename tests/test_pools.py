@@ -42,13 +42,32 @@ def test_a_pool_is_a_file_a_folder_a_glob_or_several(tmp_path, monkeypatch):
     assert names(tmp_path / "*.jsonl*") == ["a.jsonl.gz", "b.jsonl"]
     assert names([tmp_path / "b.jsonl", tmp_path / "deep"]) == ["b.jsonl", "c.jsonl"]
     monkeypatch.chdir(tmp_path)
-    assert names("**/*.jsonl") == ["b.jsonl", "c.jsonl"]
+    assert names("**/*.jsonl") == ["b.jsonl", "deep/c.jsonl"]
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path):
     write(tmp_path / "a[1].jsonl", ROW)
     write(tmp_path / "a1.jsonl", ROW)
     assert names(tmp_path / "a[1].jsonl") == ["a[1].jsonl"]
+
+
+def test_our_own_run_folders_and_hidden_files_are_no_pools(tmp_path):
+    for name in (
+        "a.jsonl",
+        "a.jsonl.run/set_aside.jsonl",
+        "a.jsonl.run/ledger/0.json",
+        ".b.jsonl",
+        ".cache/c.jsonl",
+    ):
+        write(tmp_path / name, ROW)
+    assert names(tmp_path) == ["a.jsonl"]
+
+
+def test_a_chunk_of_huge_rows_ends_early(tmp_path, monkeypatch):
+    monkeypatch.setattr("scar.pools.CHUNK_BYTES", 100)
+    rows = [{"instruction": "i", "response": "x" * 90}] * 3 + [{"instruction": "i", "response": "y"}] * 3
+    path = write_jsonl(tmp_path / "p.jsonl", rows)
+    assert [chunk.rows for chunk in cut(find(path), 1000)[1]] == [1, 1, 1, 3]
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):

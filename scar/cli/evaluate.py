@@ -24,6 +24,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--json", type=Path, help="write the figures here, and leave the bundle's evaluation.json alone"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --json file")
     parser.add_settings(Reading, only=("columns", "strict"))
     parser.add_settings(Scoring, only=("graph", "threads"))
     values = parser.read(arguments)
@@ -54,13 +55,16 @@ def print_evaluation(result: dict[str, Any]) -> None:
         )
     console().print(table)
     print("[ ] bootstrap 95 % interval; matched: pairs whose lengths differ by less than a quarter")
-    tau = result["kendall"]
-    if tau["n"]:
-        print(f"Kendall's tau {tau['tau']:.3f} [{tau['low']:.3f} {tau['high']:.3f}], {tau['n']} rows")
-    print(
-        "AUC "
-        + ", ".join(f"{name} {value:.3f}" for name, value in result["auc"].items() if value is not None)
-    )
+    ranks = Table("", *CONTENDERS, box=SIMPLE)
+    taus = result["kendall"]
+    if taus["ranker"]["n"]:
+        told = [f"{taus[who]['tau']:.3f}" for who in CONTENDERS[1:] if taus[who]["n"]]
+        best = taus["ranker"]
+        ranks.add_row("Kendall's tau", f"{best['tau']:.3f} \\[{best['low']:.3f} {best['high']:.3f}]", *told)
+    for name, values in result["auc"].items():
+        if values["ranker"] is not None:
+            ranks.add_row(f"AUC {name}", *(f"{values[who]:.3f}" for who in CONTENDERS))
+    console().print(ranks)
 
 
 def _share(figure: dict[str, Any], *, whole: bool) -> str:

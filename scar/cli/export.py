@@ -35,7 +35,9 @@ def export(arguments: Sequence[str]) -> None:
     )
     table = Table("graph", "gate", "rows", "largest difference", "allowed", "note", box=SIMPLE)
     for record in report.records:
-        real, hard = record["real"], record["hard"]
+        real, hard = (
+            record.get(rows, {"rows": 0, "sigma": None, "max_difference": None}) for rows in ("real", "hard")
+        )
         table.add_row(
             record["graph"],
             "passed" if record["passed"] else "refused",
@@ -51,4 +53,4 @@ def export(arguments: Sequence[str]) -> None:
 def _worst(*differences: float | None) -> str:
     """Write the largest difference; null in gates.json stands for one that is not finite."""
     finite = [value for value in differences if value is not None]
-    return f"{max(finite):.2g}" if len(finite) == len(differences) else "not finite"
+    return f"{max(finite):.2g}" if len(finite) == len(differences) else "-"

@@ -1,5 +1,6 @@
 """The parser that all commands share: flags from settings classes, recipes, and errors of one line."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
@@ -24,6 +25,10 @@ class Parser(jsonargparse.ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what argparse would print and exit with."""
         raise InputError(f"{message} (`{self.prog} --help` lists the options)")
+
+    def format_help(self) -> str:
+        """Write the help without Python's spelling of a path's type."""
+        return re.sub(r"<class\s+'Path'>", "path", super().format_help())
 
     def add_settings(self, settings: type, *, only: Sequence[str] = ()) -> None:
         """Add a flag for every field of a settings class; a bool that is false by default is a bare flag."""

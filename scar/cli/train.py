@@ -6,7 +6,7 @@ from pathlib import Path
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
 from scar.errors import InputError
-from scar.settings import StyleSettings
+from scar.settings import Reading, StyleSettings
 
 
 def style(arguments: Sequence[str]) -> None:
@@ -28,6 +28,7 @@ def style(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing bundle or unfinished training"
     )
+    parser.add_settings(Reading, only=("columns", "strict"))
     parser.add_settings(StyleSettings)
     values = parser.read(arguments)
     settings = from_flat(StyleSettings, values)
@@ -44,14 +45,21 @@ def style(arguments: Sequence[str]) -> None:
         values["out"],
         validation=values["validation"],
         test=values["test"],
+        reading=from_flat(Reading, values),
         overwrite=values["overwrite"],
     )
+    if not report.first_process:
+        return
     rows = report.rows
-    print(f"trained on {rows['train']} rows, {report.steps} steps, {report.epochs} epochs", end=" ")
+    print(
+        f"trained on {rows['train'] - rows['not_teaching']} rows, {report.steps} steps, {report.epochs} epochs",
+        end=" ",
+    )
     print(f"(constraint {report.constraint})")
-    left = {name: rows[name] for name in ("set_aside", "eval_only", "leaked") if rows[name]}
+    left = {name: rows[name] for name in ("set_aside", "eval_only", "leaked", "not_teaching") if rows[name]}
     if left:
         print("left out: " + ", ".join(f"{count} {name}" for name, count in left.items()))
+    print("teaching pairs: " + ", ".join(f"{count} {pair}" for pair, count in report.pairs.items()))
     if report.validation is not None:
         print(f"best epoch {report.best_epoch}: {report.validation:.1%} of the validation pairs in order")
     if report.evaluation:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from scar.errors import InputError
 from scar.files import atomic, refuse_existing, sha256
-from scar.pools import SUFFIXES, Line, PoolFile, decode, find, lines
+from scar.pools import SUFFIXES, Line, PoolFile, decode, find, rows_of
 from scar.records import SetAside
 from scar.runs import Plan, read_columns, require_finished
 from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, TopK
@@ -70,8 +71,7 @@ def select(
     check_output(out, output)
     plan = require_finished(run)
     files = pool_files(plan, pool)
-    if out.resolve() in {file.path.resolve() for file in files}:
-        raise InputError(f"{out} is a file of the pool: choose another --out")
+    check_output(out, output, files)
     selection = rule.select(Scored.of_run(run, by))
     if output.sort and len(selection.rows) > MOST_SORTED:
         raise InputError(
@@ -86,13 +86,19 @@ def select(
     return _report(out, plan, selection, rule)
 
 
-def check_output(out: Path, output: Output) -> None:
+def check_output(out: Path, output: Output, pool: Sequence[PoolFile] = ()) -> None:
     """Refuse an output that cannot be written, before anything long is done."""
     if not out.name.endswith(SUFFIXES):
         raise InputError(f"{out}: the kept rows go to {' or '.join(SUFFIXES)}")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder for the kept rows")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"{out.parent}: no permission to write the kept rows there")
     refuse_existing(out, overwrite=output.overwrite)
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; the kept rows go to a file")
+    if out.resolve() in {file.path.resolve() for file in pool}:
+        raise InputError(f"{out} is a file of the pool: choose another --out")
 
 
 def pool_files(plan: Plan, pool: str | Path | Sequence[str | Path] | None = None) -> list[PoolFile]:
@@ -145,15 +151,15 @@ class _Kept:
 
 def _rows(files: Sequence[PoolFile], kept: _Kept, output: Output) -> Iterator[bytes]:
     """Yield the kept rows as bytes with their line end, in input order."""
-    number, first = 0, 0
-    for file in files:
-        for _, line in lines(file, first):
-            first = line.address.row + 1
-            while number < len(kept.rows) and kept.rows[number] == line.address.row:
-                yield _row(line, kept, number, output)
-                number += 1
-            if number == len(kept.rows):
-                return
+    number = 0
+    for line in rows_of(files):
+        while number < len(kept.rows) and kept.rows[number] == line.address.row:
+            yield _row(line, kept, number, output)
+            number += 1
+        if number == len(kept.rows):
+            return
+    if number < len(kept.rows):
+        raise InputError("the scores name rows that the pool does not have: score it again")
 
 
 def _row(line: Line, kept: _Kept, number: int, output: Output) -> bytes:
@@ -166,7 +172,8 @@ def _row(line: Line, kept: _Kept, number: int, output: Output) -> bytes:
     names |= {name: str(scores[number]) for name, scores in kept.scores.items()}
     added = {output.prefix + name: value for name, value in names.items()}
     row = decode(line)
-    assert not isinstance(row, SetAside), "a scored row reads as an object"
+    if isinstance(row, SetAside):
+        raise InputError(f"{line.address.file}, line {line.address.line}: {row.detail}: score the pool again")
     if clash := [name for name in added if name in row]:
         where = f"{line.address.file}, line {line.address.line}"
         raise InputError(f"{where}: the row has a column {clash[0]!r} already; choose another --prefix")

@@ -87,7 +87,9 @@ def _require(fits: bool, message: str) -> None:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        return False
+    return abs(value) <= np.finfo(np.float32).max
 
 
 def _whole(value: object) -> bool:

@@ -52,13 +52,14 @@ class Scored:
             raise InputError(
                 f"column {name or self.by!r} holds {values.type}, not numbers: a rule cannot order by it"
             )
-        return np.asarray(values.cast(pa.float32()).fill_null(np.nan), dtype=np.float32)
+        return np.asarray(values.cast(pa.float32(), safe=False).fill_null(np.nan), dtype=np.float32)
 
     def groups(self, name: str) -> NDArray[np.int64]:
         """Give each record's group as a number; rows without a value are one group of their own."""
-        encoded = self.load(name).cast(pa.string()).combine_chunks().dictionary_encode(null_encoding="encode")
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
+        # Chunk by chunk: a long text column is never in memory whole.
+        chunks = [chunk.cast(pa.string()).dictionary_encode("encode") for chunk in self.load(name).chunks]
+        encoded = pa.chunked_array(chunks).unify_dictionaries().combine_chunks()
+        encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
         return np.asarray(encoded.indices, dtype=np.int64)
 
     def only(self, eligible: NDArray[np.bool_]) -> "Scored":

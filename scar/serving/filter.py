@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scar.bundle import Bundle
+from scar.pools import find
 from scar.selection.keep import KeepReport, Output, check_output, select
 from scar.selection.rules import Rule, check_scores, columns_of
 from scar.serving.plan import clear
@@ -40,7 +41,7 @@ def filter_pool(
     the rule groups by are carried without being asked for.
     """
     out, output, scoring = Path(out), output or Output(), scoring or Scoring()
-    check_output(out, output)
+    check_output(out, output, find(pool))
     check_scores(keep, by, [Bundle.open(ranker).name])
     grouped = [column for column in columns_of(keep) if column not in OWN]
     scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
@@ -49,7 +50,8 @@ def filter_pool(
         pool, ranker, run, reading=reading, scoring=scoring, overwrite=output.overwrite, watch=watch
     )
     kept = select(run, keep, out, by=by, output=output)
-    if not keep_scores:
+    if not keep_scores and not scored.already:
         clear(run)
-        run.rmdir()
+        if not any(run.iterdir()):
+            run.rmdir()
     return FilterReport(scored, kept)

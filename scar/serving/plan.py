@@ -1,6 +1,5 @@
 """Plan a run: cut the pool, fingerprint all that its scores depend on, claim the run folder."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from scar.errors import InputError
 from scar.files import read_json
 from scar.pools import PoolFile, cut
-from scar.runs import CHUNKS, LEDGER, LOCK, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan, chunk_name, finished
+from scar.runs import CHUNKS, LEDGER, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan, chunk_name, finished
 from scar.serving.scorer import Scorer
 from scar.settings import Reading, Scoring
 
@@ -33,22 +32,33 @@ def make_plan(
     return Plan(tuple(str(path) for path in pool), tuple(facts), tuple(chunks), (scorer.name,), fingerprint)
 
 
+def check_run(run: Path) -> None:
+    """Refuse what cannot become a run folder, before anything long is done."""
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} is a file; the scores go to a folder")
+    if run.is_dir() and not (run / PLAN).is_file() and any(path.name not in _OURS for path in run.iterdir()):
+        raise InputError(f"{run} is not empty and not a run of `scar score`: choose another --out")
+    run.mkdir(parents=True, exist_ok=True)
+
+
+_FOLDERS = (CHUNKS, SET_ASIDE_PARTS, LEDGER)
+_OURS = (*_FOLDERS, f".{PLAN}.tmp")
+"""What a kill before the first plan can leave."""
+
+
 def claim(run: Path, plan: Plan, *, overwrite: bool) -> bool:
     """Make the run folder ready for the plan; False where this very run is finished already.
 
     Raises InputError where the folder holds another run, an unfinished one, or is not a run at all.
     """
-    if run.exists() and not run.is_dir():
-        raise InputError(f"{run} is a file; the scores go to a folder")
-    if run.is_dir() and any(run.iterdir()):
-        if not (run / PLAN).is_file():
-            raise InputError(f"{run} is not empty and not a run of `scar score`: choose another --out")
+    check_run(run)
+    if (run / PLAN).is_file():
         if not overwrite and _same(run, plan):
             return False
         clear(run)
-    for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
-        (run / folder).mkdir(parents=True, exist_ok=True)
     plan.write(run)
+    for folder in _FOLDERS:
+        (run / folder).mkdir(exist_ok=True)
     return True
 
 
@@ -74,17 +84,19 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") ->
 
 
 def clear(run: Path) -> None:
-    """Delete what the folder's own plan lists, and nothing else."""
+    """Delete what the folder's own plan lists, and nothing else: the mark of a finished run first, the plan last."""
     plan = Plan.read(run)
-    for chunk in plan.chunks:
-        (run / CHUNKS / chunk_name(chunk.index, ".parquet")).unlink(missing_ok=True)
-        (run / SET_ASIDE_PARTS / chunk_name(chunk.index, ".jsonl")).unlink(missing_ok=True)
-        (run / LEDGER / chunk_name(chunk.index, ".json")).unlink(missing_ok=True)
-    for name in (RUN, SET_ASIDE, LOCK, PLAN):
+    for name in (RUN, SET_ASIDE):
         (run / name).unlink(missing_ok=True)
-    for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
+    for chunk in plan.chunks:
+        for folder, suffix in ((LEDGER, ".json"), (CHUNKS, ".parquet"), (SET_ASIDE_PARTS, ".jsonl")):
+            name = chunk_name(chunk.index, suffix)
+            (run / folder / name).unlink(missing_ok=True)
+            (run / folder / f".{name}.tmp").unlink(missing_ok=True)
+    for folder in _FOLDERS:
         if (run / folder).is_dir() and not any((run / folder).iterdir()):
-            shutil.rmtree(run / folder)
+            (run / folder).rmdir()
+    (run / PLAN).unlink()
 
 
 def read_summary(run: Path) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import numpy as np
 from scar.encoding import Pairs
 from scar.errors import RunError
 from scar.files import write_json
-from scar.pools import Chunk, Line, PoolFile, RowReader, find, lines
+from scar.pools import Chunk, PoolFile, RowReader, find, rows_of
 from scar.records import Record
 from scar.runs import RUN, Plan
 from scar.serving.engines import versions
 from scar.serving.ledger import Counts, commit, join_set_aside
-from scar.serving.plan import claim, make_plan, read_summary
+from scar.serving.plan import check_run, claim, make_plan, read_summary
 from scar.serving.scorer import Scorer, Scores
 from scar.serving.sidecar import Item, check_columns, count, table, with_scores
 from scar.settings import Reading, Scoring
@@ -92,6 +92,7 @@ def score_pool(
     """
     reading, scoring, watch, run = reading or Reading(), scoring or Scoring(), watch or Unwatched(), Path(out)
     files = find(pool)
+    check_run(run)
     reader = RowReader(files, reading, scoring.carry)
     scorer = Scorer.load(ranker, scoring)
     check_columns(scorer.name, scoring.carry)
@@ -136,7 +137,7 @@ class _Work:
 
 def _prepare(files: Sequence[PoolFile], plan: Plan, reader: RowReader, scorer: Scorer) -> Iterator[_Work]:
     """Read and tokenise the chunks in order; the text of a chunk is gone when the next is read."""
-    stream = (line for file in files for line in _numbered(file, plan))
+    stream = rows_of(files)
     for chunk in plan.chunks:
         items: list[Item] = []
         records: list[Record] = []
@@ -145,13 +146,6 @@ def _prepare(files: Sequence[PoolFile], plan: Plan, reader: RowReader, scorer: S
             records += [item for item in row.items if isinstance(item, Record)]
             items += [Item.of(item, row.carried) for item in row.items]
         yield _Work(chunk, items, scorer.encode(records), reader.carry)
-
-
-def _numbered(file: PoolFile, plan: Plan) -> Iterator[Line]:
-    """Yield a file's lines with their row number in the whole pool."""
-    names = [facts.name for facts in plan.files]
-    first = sum(facts.rows for facts in plan.files[: names.index(file.name)])
-    return (line for _, line in lines(file, first))
 
 
 def _score_chunk(run: Path, plan: Plan, scorer: Scorer, work: _Work, meter: _Meter, watch: Watch) -> Counts:

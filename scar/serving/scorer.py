@@ -58,7 +58,7 @@ def choose(bundle: Bundle, scoring: Scoring) -> Choice:
 
     Raises InputError where the bundle has no graph, or not the one that was asked for.
     """
-    if not (bundle.path / TOWER).is_file():
+    if not (bundle.has(TOWER) and bundle.has(HEAD)):
         raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
     passed = _passed(bundle, FUSED_TOWER)
     if scoring.graph == "fused" and not passed:
@@ -78,10 +78,12 @@ def choose(bundle: Bundle, scoring: Scoring) -> Choice:
 
 def _passed(bundle: Bundle, graph: str) -> bool:
     """Tell whether the newest record about this very file says that it passed."""
-    if not (bundle.path / graph).is_file():
+    if not bundle.has(graph):
         return False
     digest = bundle.digest(graph)[graph]
-    records = [record for record in bundle.gates() if record["graph"] == graph and record["sha256"] == digest]
+    records = [
+        record for record in bundle.gates() if (record["graph"], record.get("sha256")) == (graph, digest)
+    ]
     return bool(records) and bool(records[-1]["passed"])
 
 
@@ -178,7 +180,7 @@ def only(pairs: Pairs) -> Pairs:
 
 def _record(row: RecordLike, number: int) -> Record | SetAside:
     if isinstance(row, Record):
-        return row
+        return formats.check(row)
     address = Address(number, line=number + 1)
     if not isinstance(row, Mapping):
         return SetAside(

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from scar.bundle import RANKER, WEIGHTS
 from scar.errors import InputError
 from scar.files import sha256
 from scar.training import demo_encoder
@@ -29,44 +32,63 @@ class Found:
 def find(name: str, revision: str | None = None) -> Found:
     """Look an encoder up: a folder, then the demo package, then the hub cache, then the hub.
 
-    Raises InputError where it is nowhere, saying where was looked.
+    A `revision` is one of the hub's: the demo package is passed over. Raises InputError where the encoder is nowhere,
+    saying where was looked.
     """
     if Path(name).is_dir():
+        if revision:
+            raise InputError(f"encoder {name!r} is a folder: it has no revision {revision!r}")
         return Found(name, Path(name), "folder", _folder_revision(Path(name)))
-    if name == demo_encoder.NAME and (folder := demo_encoder.find()):
+    if name == demo_encoder.NAME and not revision and (folder := demo_encoder.find()):
         log.info("encoder %s: taken from the installed package %s", name, demo_encoder.PACKAGE)
         return Found(name, folder, demo_encoder.ORIGIN, f"sha256:{demo_encoder.SHA256}")
     return _from_hub(name, revision)
 
 
 def _folder_revision(folder: Path) -> str:
-    weights = sorted(folder.glob("*.safetensors"))
-    return f"sha256:{sha256(weights[0])}" if weights else "unknown"
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+    return "sha256:" + ",".join(sha256(path) for path in weights) if weights else "unknown"
+
+
+_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin"]
+_ELSEWHERE = ["*/*"]
+"""Sub-folders hold the weights once more, for other runtimes."""
 
 
 def _from_hub(name: str, revision: str | None) -> Found:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "tokenizer*", "*.bin"]
+    reason: Exception | None = None
     for local in (True, False):
         try:
-            folder = Path(
-                snapshot_download(name, revision=revision, allow_patterns=wanted, local_files_only=local)
+            found = snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=_FILES,
+                ignore_patterns=_ELSEWHERE,
+                local_files_only=local,
             )
         except HFValidationError:
             raise InputError(
                 f"encoder {name!r}: no such folder, and not a name that the hub could have"
             ) from None
-        except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        except (LocalEntryNotFoundError, HTTPError, OSError) as error:
             reason = error
             continue
-        # A snapshot's folder is named by its commit.
-        return Found(name, folder, "hub cache" if local else "hub", folder.name)
+        if _whole(Path(found)):
+            # A snapshot's folder is named by its commit.
+            return Found(name, Path(found), "hub cache" if local else "hub", Path(found).name)
+    why = type(reason).__name__ if reason else "its files hold no weights"
     raise InputError(
-        f"encoder {name!r}: not a folder, not in the hub cache, and not to be had from the hub "
-        f"({type(reason).__name__}); give a folder with --encoder"
+        f"encoder {name!r}: not a folder, not in the hub cache as a whole, and not to be had from the hub ({why}); "
+        "give a folder with --encoder"
     )
+
+
+def _whole(folder: Path) -> bool:
+    """Tell whether a snapshot has weights: an interrupted download leaves a folder without."""
+    return bool([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
 
 
 @dataclass(frozen=True)
@@ -109,32 +131,48 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
     `dropout` replaces every dropout rate of the checkpoint's config. Raises InputError where it is not to be had.
     """
     found = find(name, revision)
+    if not any(path for pattern in _TOKENIZERS for path in found.path.glob(pattern)):
+        # transformers would make up a tokenizer that knows no word, and say nothing.
+        raise InputError(f"encoder {name!r} ({found.path}): no tokenizer files ({', '.join(_TOKENIZERS)})")
     try:
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
         for rate in DROPOUTS if dropout is not None else ():
             if hasattr(config, rate):
                 setattr(config, rate, dropout)
         tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False)
-        model, info = AutoModel.from_pretrained(
-            found.path, config=config, output_loading_info=True, trust_remote_code=False, dtype=torch.float32
-        )
-    except (OSError, ValueError) as error:
+        model, missing = _load_model(found.path, config)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         raise InputError(
             f"encoder {name!r} ({found.path}): {(str(error).splitlines() or ['?'])[0]}"
         ) from None
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"encoder {name!r}: no fast tokenizer; scoring without transformers needs one")
-    lost = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    lost = sorted(key for key in missing if "pooler" not in key)
     if lost:
         raise InputError(
             f"encoder {name!r}: {len(lost)} weights are missing from the checkpoint, such as {lost[0]}"
         )
     return Backbone(
-        model,
-        cast(PreTrainedTokenizerFast, tokenizer),
-        found,
-        _has_trained_pooler(model, info["missing_keys"]),
+        model, cast(PreTrainedTokenizerFast, tokenizer), found, _has_trained_pooler(model, missing)
     )
+
+
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+def _load_model(folder: Path, config: Any) -> tuple[PreTrainedModel, set[str]]:
+    """Load a checkpoint, or the encoder of one of our bundles; gives the model and the weights that it lacks."""
+    if not (folder / RANKER).is_file():
+        model, info = AutoModel.from_pretrained(
+            folder, config=config, output_loading_info=True, trust_remote_code=False, dtype=torch.float32
+        )
+        return model, set(info["missing_keys"])
+    model = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    prefix = "encoder."
+    weights = {
+        k.removeprefix(prefix): w for k, w in load_file(folder / WEIGHTS).items() if k.startswith(prefix)
+    }
+    return model, set(model.load_state_dict(weights, strict=False).missing_keys)
 
 
 def _has_trained_pooler(model: nn.Module, missing: Any) -> bool:
@@ -147,10 +185,10 @@ def positions(model: PreTrainedModel) -> int | None:
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is None or getattr(model.config, "model_type", "") in {"deberta-v2"}:
         return None  # relative positions
-    embeddings = getattr(model, "embeddings", None)
-    # RoBERTa numbers its positions from pad_id + 1.
-    offset = getattr(embeddings, "padding_idx", None) if "roberta" in model.config.model_type else None
-    return int(limit) - (offset + 1 if offset is not None else 0)
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    # RoBERTa and its kin number their positions from the padding id on.
+    padding = getattr(table, "padding_idx", None)
+    return int(limit) - (padding + 1 if padding is not None else 0)
 
 
 def freeze(model: nn.Module, layers: int) -> None:
@@ -160,7 +198,8 @@ def freeze(model: nn.Module, layers: int) -> None:
     depth = int(cast(Any, model).config.num_hidden_layers)
     stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     if layers > depth or not stacks:
-        raise InputError(f"freeze_layers: {layers} asked for, the encoder has {depth} layers")
+        there = f"{depth} layers" if stacks else "no layers that can be told apart"
+        raise InputError(f"freeze_layers: {layers} asked for, the encoder has {there}")
     for module in (model.get_input_embeddings(), getattr(model, "embeddings", None), *stacks[0][:layers]):  # type: ignore[operator]
         if module is not None:
             module.requires_grad_(False)

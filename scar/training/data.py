@@ -53,7 +53,13 @@ class StyleBatch(NamedTuple):
 
 def batch_tokens(settings: StyleSettings) -> int:
     """Give the token budget: small batches stay in a CPU's cache and carry less padding, a GPU wants large ones."""
-    return settings.batch_tokens or (16_384 if torch.cuda.is_available() else 1024)
+    return settings.batch_tokens or (16_384 if on_gpu(settings) else 1024)
+
+
+def on_gpu(settings: StyleSettings) -> bool:
+    """Tell whether the training will run on a GPU: there is one, and the recipe does not ask for something else."""
+    wanted = str(settings.trainer.get("accelerator", "auto"))
+    return wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available()
 
 
 @dataclass(frozen=True)
@@ -220,13 +226,11 @@ class StyleData(pl.LightningDataModule):
         return _loader(self.train, batches)
 
     def val_dataloader(self) -> DataLoader[StyleBatch] | list[None]:
-        """Give the validation groups, a share for each process."""
-        assert self.trainer is not None
+        """Give the validation groups, all of them to every process."""
         if self.validation is None:
             return []
-        groups = range(self.trainer.global_rank, len(self.validation), self.trainer.world_size)
-        size = 4 * self.settings.batch_size
-        return _loader(self.validation, [list(groups[n : n + size]) for n in range(0, len(groups), size)])
+        size, groups = 4 * self.settings.batch_size, range(len(self.validation))
+        return _loader(self.validation, [list(groups[n : n + size]) for n in groups[::size]])
 
 
 def _loader(groups: Groups, batches: EpochBatches | list[list[int]]) -> DataLoader[StyleBatch]:

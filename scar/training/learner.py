@@ -29,7 +29,8 @@ class StyleLearner(pl.LightningModule):
         self.ranker = ranker
         self.settings = settings
         self.pairs = tier_pairs(settings.tiers)
-        self.accuracy = MeanMetric()
+        # Every process validates all groups: a share each would leave some with more batches than others.
+        self.accuracy = MeanMetric(sync_on_compute=False)
 
     def forward(self, batch: StyleBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Give scores (G, T) and the two style vectors of every response, (G, T, H) each."""
@@ -37,11 +38,10 @@ class StyleLearner(pl.LightningModule):
         groups, tiers = batch.y.shape
         x = batch.x.unsqueeze(1).expand(groups, tiers).reshape(-1)
         y = batch.y.reshape(-1)
-        vectors = {"surprisal": self.ranker.surprisal(pooled[x], pooled[y]), "form": form[y]}
-        scores = self.ranker.score(vectors["surprisal"], vectors["form"]).float()
-        return scores.view(groups, tiers), {
-            name: v.float().view(groups, tiers, -1) for name, v in vectors.items()
-        }
+        with torch.autocast(pooled.device.type, enabled=False):  # the heads stay fp32 under mixed precision
+            vectors = {"surprisal": self.ranker.surprisal(pooled[x], pooled[y]), "form": form[y]}
+            scores = self.ranker.score(vectors["surprisal"], vectors["form"])
+        return scores.view(groups, tiers), {name: v.view(groups, tiers, -1) for name, v in vectors.items()}
 
     def _encode(self, batch: StyleBatch) -> tuple[Tensor, Tensor]:
         embedded = self.ranker.embed([pack.input_ids for pack in batch.packs])
@@ -114,9 +114,11 @@ class StyleLearner(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; the rate rises linearly, then falls linearly to zero over the steps there will be."""
+        # Under mixed precision Lightning clips gradients itself, which a fused optimiser does not allow.
+        fused = "mixed" not in str(self.trainer.precision)
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
-            learning, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=True
+            learning, lr=self.settings.lr, weight_decay=self.settings.weight_decay, fused=fused
         )
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = int(self.settings.warmup * steps)

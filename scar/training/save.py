@@ -16,17 +16,28 @@ from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModel
 
 import scar
-from scar.bundle import EVALUATION, FORMAT, GATE_ROWS, RANKER, WEIGHTS, Bundle, new_bundle
+from scar.bundle import EVALUATION, FORMAT, GATE_ROWS, RANKER, TOKENIZER_CHECK, WEIGHTS, Bundle, new_bundle
+from scar.card import write_card
 from scar.encoding import PairEncoder
-from scar.files import atomic, sha256, write_json
-from scar.serving.gates import save_gate_rows
+from scar.files import atomic, write_json
+from scar.pools import digest
+from scar.serving.gates import hard_texts, save_gate_rows
 from scar.settings import StyleSettings
 from scar.training.backbone import Backbone
-from scar.training.card import write_card
 from scar.training.splits import Splits
 from scar.training.style import StyleRanker
 
 GATE_PAIRS = 256
+SAMPLES = (
+    "Explain recursion to a colleague who has not met it yet.",
+    "def add(a, b):\n    return a + b  # the sum, of course\n",
+    "1. First, don't panic.\n2. Then: read the docs (twice)!",
+    "Größe, naïve café, Žižek; € 1,234.56 — “quoted” …",
+    "El perro no puede subir la escalera.",
+    "机器学习是人工智能的一个分支。",
+    "Обучение с учителем",
+)
+"""Texts on which the tokenizers are compared, beside the gates' hard ones."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,7 @@ def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, 
             stream.write(save(weights, metadata={"format": "pt"}))
         trained.backbone.model.config.save_pretrained(folder)
         trained.backbone.tokenizer.save_pretrained(folder)
+        write_json(folder / TOKENIZER_CHECK, tokenizer_check(trained))
         ranker = describe(trained)
         write_json(folder / RANKER, ranker)
         if evaluation is not None:
@@ -58,6 +70,18 @@ def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, 
         pairs = trained.encoder.encode([(row.turns, text) for row in rows for text in row.responses.values()])
         save_gate_rows(folder / GATE_ROWS, pairs, GATE_PAIRS)
         write_card(folder, ranker, evaluation)
+
+
+def tokenizer_check(trained: Trained) -> list[dict[str, Any]]:
+    """Give texts with the ids of the training tokenizer; RuntimeError where ours gives others already."""
+    texts = [text for text in [*hard_texts(trained.encoder), *SAMPLES] if text]
+    limit = trained.encoder.settings.max_tokens
+    theirs = trained.backbone.tokenizer(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
+    ours = trained.encoder.text.encode(texts, limit)
+    for number, ids in enumerate(theirs):
+        if ours.ids[ours.offsets[number] : ours.offsets[number + 1]].tolist() != list(ids):
+            raise RuntimeError(f"our reading of the tokenizer gives other ids for {texts[number][:60]!r}")
+    return [{"text": text, "ids": list(ids)} for text, ids in zip(texts, theirs, strict=True)]
 
 
 def describe(trained: Trained) -> dict[str, Any]:
@@ -84,7 +108,7 @@ def describe(trained: Trained) -> dict[str, Any]:
         "settings": json.loads(json.dumps(asdict(settings))),
         "data": {
             "files": {
-                name: {"name": path.name, "sha256": sha256(path)}
+                name: {"name": path.name, "sha256": digest(path)}
                 for name, path in trained.files.items()
                 if path
             },

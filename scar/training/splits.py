@@ -70,17 +70,20 @@ def read_splits(
     """Read the training data; parts that are not given as files are cut from `data` by share."""
     rows, bad = read_rows(data, reading)
     usable = [row for row in rows if not row.eval_only]
-    given = {name: read_rows(path, reading)[0] for name, path in (("v", validation), ("t", test)) if path}
+    read = {name: read_rows(path, reading) for name, path in (("v", validation), ("t", test)) if path}
+    given = {name: part for name, (part, _) in read.items()}
+    bad += sum(aside for _, aside in read.values())
     elsewhere = {instruction_key(row) for part in given.values() for row in part}
     free = [row for row in usable if instruction_key(row) not in elsewhere]
+    if not free:
+        raise InputError(
+            f"{data}: nothing is left to train on: of {len(rows)} rows {len(rows) - len(usable)} are eval_only, and "
+            f"{len(usable)} have an instruction that stands in the validation or test file"
+        )
     side = _sides(free, 0.0 if validation else shares[0], 0.0 if test else shares[1], seed)
     parts: dict[str, list[Tiers]] = {"train": [], "v": given.get("v", []), "t": given.get("t", [])}
     for row in free:
         parts[side(row)].append(row)
-    if not parts["train"]:
-        raise InputError(
-            f"{data}: nothing is left to train on ({len(rows)} rows, {len(rows) - len(usable)} eval_only)"
-        )
     return Splits(
         parts["train"], parts["v"], parts["t"], bad, len(rows) - len(usable), len(usable) - len(free)
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping
 from safetensors.torch import save
 
 from scar.errors import InputError
@@ -47,6 +48,19 @@ def clear_state(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         shutil.rmtree(folder)
+
+
+class StopEarly(EarlyStopping):
+    """Early stopping that a resumed training does not forget: one that had stopped stays stopped."""
+
+    def __init__(self, patience: int) -> None:
+        """Stop after `patience` epochs without a better validation accuracy."""
+        super().__init__(METRIC, mode="max", patience=patience, check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where the state that was taken up says so."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class KeepBest(pl.Callback):

@@ -262,7 +262,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="plan.json: missing; this folder is not a run"):
         select(tmp_path / "folder", TopK(1), tmp_path / "kept.jsonl")
     (tmp_path / "folder" / "plan.json").write_text('{"format": 99}')
-    with pytest.raises(InputError, match="format 99"):
+    with pytest.raises(InputError, match="not a plan that this version reads"):
         select(tmp_path / "folder", TopK(1), tmp_path / "kept.jsonl")
 
 

@@ -1,76 +1,63 @@
-"""What `filter_pool` asks of scoring, with a hand-made run in the model's place."""
-
-from types import SimpleNamespace
+"""`filter_pool`: what becomes of the run folder beside the output, on a real ranker."""
 
 import pytest
 
+from scar import PerGroup, TopK, filter_pool
 from scar.errors import InputError
-from scar.selection.rules import Above, PerGroup, TopK
-from scar.serving import filter as filtering
-from scar.settings import Scoring
-from tests.make import read_jsonl, write_jsonl
-from tests.selection.made import make_run
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """Score each row by its number; collects the settings that scoring was asked for."""
-    settings = []
-
-    def score_pool(pool, ranker, out, *, scoring, **more):
-        settings.append(scoring)
-        make_run(out, pool, {"style": range(1000)})
-
-    monkeypatch.setattr(filtering, "score_pool", score_pool)
-    monkeypatch.setattr(
-        filtering, "Bundle", SimpleNamespace(open=lambda ranker: SimpleNamespace(name="style"))
-    )
-    return settings
+from scar.selection.keep import Output
+from scar.settings import Reading
+from tests.make import pool_rows, read_jsonl, write_jsonl
 
 
 @pytest.fixture
 def pool(tmp_path):
     (tmp_path / "pool").mkdir()
     for name in "ab":
-        write_jsonl(
-            tmp_path / "pool" / f"{name}.jsonl",
-            [{"instruction": "i", "response": f"{name}{n}"} for n in range(3)],
-        )
+        write_jsonl(tmp_path / "pool" / f"{name}.jsonl", pool_rows(6, seed=name))
     return tmp_path / "pool"
 
 
-def test_the_run_folder_is_gone_when_all_is_done(asked, pool, tmp_path):
-    filtering.filter_pool(pool, "ranker", tmp_path / "kept.jsonl", TopK(2))
+def test_the_run_folder_is_gone_when_all_is_done(bundle, pool, tmp_path):
+    filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2))
     assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}
 
 
-def test_the_run_folder_stays_where_it_is_asked_for(asked, pool, tmp_path):
-    filtering.filter_pool(pool, "ranker", tmp_path / "kept.jsonl", TopK(2), keep_scores=True)
-    assert (tmp_path / "kept.jsonl.run" / "plan.json").is_file()
+def test_what_a_killed_run_left_does_not_stand_in_the_way(bundle, pool, tmp_path):
+    filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2), keep_scores=True)
+    run = tmp_path / "kept.jsonl.run"
+    (run / "run.json").unlink()
+    (run / "chunks" / ".00000000.parquet.tmp").touch()
+    again = Output(overwrite=True)
+    assert filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(3), output=again).kept.kept == 3
+    assert not run.exists()
 
 
-def test_a_column_that_the_scores_have_anyway_is_grouped_by_without_being_carried(asked, pool, tmp_path):
-    filtering.filter_pool(pool, "ranker", tmp_path / "kept.jsonl", PerGroup("file", 1))
-    assert asked[0].carry == ()
-    assert [row["response"] for row in read_jsonl(tmp_path / "kept.jsonl")] == ["a2", "b2"]
+def test_scores_that_were_kept_before_are_used_and_stay(bundle, pool, tmp_path):
+    filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2), keep_scores=True)
+    (tmp_path / "kept.jsonl").unlink()
+    report = filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(3))
+    assert report.run.already and (tmp_path / "kept.jsonl.run" / "plan.json").is_file()
 
 
-def test_columns_to_group_by_are_carried_once(asked, pool, tmp_path):
-    rule = PerGroup("source", 1) + PerGroup("lang", 1)
-    with pytest.raises(InputError, match="no column 'source'"):  # the run made here carries nothing
-        filtering.filter_pool(pool, "ranker", tmp_path / "kept.jsonl", rule, scoring=Scoring(carry=("lang",)))
-    assert asked[0].carry == ("lang", "source")
+def test_a_column_that_the_scores_have_anyway_is_grouped_by_without_being_carried(bundle, pool, tmp_path):
+    filter_pool(pool, bundle, tmp_path / "kept.jsonl", PerGroup("file", 1))
+    assert [row["scar_row"] // 6 for row in read_jsonl(tmp_path / "kept.jsonl")] == [0, 1]
 
 
-@pytest.mark.parametrize(
-    "out, rule, named",
-    [
-        ("kept.txt", TopK(1), r"\.jsonl"),
-        ("none/kept.jsonl", TopK(1), "no such folder"),
-        ("kept.jsonl", Above(0, by="quality"), "no score 'quality'"),
-    ],
-)
-def test_what_cannot_end_well_is_refused_before_anything_is_scored(asked, pool, tmp_path, out, rule, named):
-    with pytest.raises(InputError, match=named):
-        filtering.filter_pool(pool, "ranker", tmp_path / out, rule)
-    assert asked == []
+def test_columns_to_group_by_are_carried(bundle, pool, tmp_path):
+    filter_pool(pool, bundle, tmp_path / "kept.jsonl", PerGroup("source", 1) + TopK(2))
+    assert len({row["source"] for row in read_jsonl(tmp_path / "kept.jsonl")}) == 2
+
+
+def test_nothing_is_scored_where_the_output_is_a_file_of_the_pool(bundle, pool, tmp_path):
+    with pytest.raises(InputError, match="is a file of the pool"):
+        filter_pool(pool, bundle, pool / "a.jsonl", TopK(2), output=Output(overwrite=True))
+    assert sorted(path.name for path in pool.iterdir()) == ["a.jsonl", "b.jsonl"]
+
+
+def test_a_run_in_the_pools_own_folder_is_not_read_as_pool(bundle, pool):
+    reading = Reading(format="plain")
+    first = filter_pool(pool, bundle, pool / "kept.jsonl.gz", TopK(2), reading=reading, keep_scores=True)
+    (pool / "kept.jsonl.gz").unlink()
+    again = filter_pool(pool, bundle, pool / "kept.jsonl.gz", TopK(2), reading=reading)
+    assert first.run.counts.rows == again.run.counts.rows == 12 and again.run.already

@@ -15,7 +15,7 @@ from scar.errors import InputError, RunError
 from scar.files import sha256, write_json
 from scar.pools import Chunk
 from scar.records import Address, Reason, SetAside
-from scar.runs import CHUNKS, LEDGER, LOCK, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan
+from scar.runs import CHUNKS, LEDGER, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan
 from scar.serving.ledger import Counts, commit, digest, join_set_aside
 from scar.serving.plan import claim, clear, differing
 from scar.serving.run import _trustworthy, read_ahead
@@ -207,7 +207,7 @@ def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path):
 def test_clearing_deletes_what_the_plan_lists_and_nothing_else(folder):
     for index in (0, 1):
         committed(folder, index, [aside(index)])
-    for name in (RUN, SET_ASIDE, LOCK):
+    for name in (RUN, SET_ASIDE):
         (folder / name).write_text("{}")
     foreign = ["chunks/00000002.parquet", "chunks/notes.txt", "mine.txt"]
     for name in foreign:

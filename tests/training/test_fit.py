@@ -162,3 +162,11 @@ def test_two_processes_train_one_ranker(encoder, tmp_path):
     ranker = Bundle.open(tmp_path / "b").ranker
     # 33 rows in batches of 4 are 9 steps alone, 5 with two.
     assert ranker["trained_steps"] == 10
+
+
+def test_a_folder_of_tiers_files_is_training_data_too(encoder, tmp_path):
+    (tmp_path / "data").mkdir()
+    write_jsonl(tmp_path / "data" / "a.jsonl", tier_rows(20))
+    write_jsonl(tmp_path / "data" / "b.jsonl", tier_rows(20, seed=1))
+    assert main(command(encoder, tmp_path / "data", tmp_path / "b", "--epochs", "1")) == 0
+    assert len(Bundle.open(tmp_path / "b").ranker["data"]["files"]["data"]["sha256"]) == 64
