@@ -24,7 +24,7 @@ LIGHT_DOORS = [
 ]
 LAYERS = (
     {"records", "errors", "settings", "files", "bundle"},
-    {"formats", "encoding", "evaluation"},
+    {"formats", "encoding", "evaluation", "card"},
     {"pools", "runs"},
     {"selection"},
     {"serving"},
