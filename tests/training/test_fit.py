@@ -1,5 +1,6 @@
 """Training through the real command: recipes, kills, loggers, several processes."""
 
+import csv
 import json
 import os
 import shutil
@@ -74,17 +75,37 @@ def test_thirty_groups_can_be_learned_by_heart(encoder, tmp_path):
     assert evaluation["overall"]["all"]["ranker"]["accuracy"] == 1.0
 
 
-def test_the_best_epoch_is_saved_not_the_last(encoder, tmp_path, capsys):
+def accuracies(out):
+    """Read the validation accuracy of every epoch from the log of a training."""
+    (log,) = folder_for(out).glob("logs/version_0/metrics.csv")
+    with open(log, newline="") as stream:
+        return [float(row["ordering_accuracy"]) for row in csv.DictReader(stream) if row["ordering_accuracy"]]
+
+
+def test_the_weights_of_the_best_epoch_are_saved_not_the_last(encoder, tmp_path):
     data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
-    # A rate at which the ranker falls apart after it was good.
-    assert main(command(encoder, data, tmp_path / "b", "--epochs", "4")) == 0
-    shown = capsys.readouterr().out
-    best = float(shown.split("best epoch ")[1].split(": ")[1].split("%")[0])
-    logs = sorted(folder_for(tmp_path / "b").glob("logs/*/metrics.csv"))
-    lines = [line.split(",") for line in logs[0].read_text().splitlines()]
-    column = lines[0].index("ordering_accuracy")
-    reached = [float(line[column]) for line in lines[1:] if line[column]]
-    assert len(reached) == 4 and best == pytest.approx(100 * max(reached), abs=0.06)
+    held = write_jsonl(tmp_path / "held.jsonl", tier_rows(20, seed=5))
+    for number, rate in enumerate(("3e-2", "1e-2", "1e-1", "3e-3")):
+        out = tmp_path / f"b{number}"
+        more = (
+            "--epochs",
+            "6",
+            "--lr",
+            rate,
+            "--warmup",
+            "0",
+            "--validation",
+            str(held),
+            "--test",
+            str(held),
+        )
+        assert main(command(encoder, data, out, *more)) == 0
+        reached = accuracies(out)
+        if reached[-1] < max(reached):
+            break
+    assert len(reached) == 6 and reached[-1] < max(reached), "no rate made the last epoch worse than the best"
+    saved = json.loads((out / "evaluation.json").read_text())["overall"]["all"]["ranker"]["accuracy"]
+    assert saved == pytest.approx(max(reached), abs=1e-6)
 
 
 def test_early_stopping_stops(encoder, tmp_path, capsys):
