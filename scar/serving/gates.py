@@ -18,6 +18,8 @@ from scar.serving.towers import Towers
 
 FP32_LIMIT = 1e-4
 """Largest difference of an fp32 graph, in standard deviations of the reference scores."""
+FLAT = 1e-5
+"""Scores within this of each other, relatively, are one score."""
 FEW = 16
 """Pairs that are also run in batches of 1 and 2, and padded to the longest length."""
 
@@ -132,9 +134,9 @@ class Reference:
 
 def gate(graph: str, sha256: str, reference: Reference, candidate: Towers) -> dict[str, Any]:
     """Compare a candidate with the reference on real pairs and hard ones; gives the record for gates.json."""
-    # The standard deviation of equal numbers is a rounding error, not 0.
     scores = reference.real_scores.astype(np.float64)
-    sigma = float(np.std(scores)) if np.ptp(scores) else 0.0
+    # Equal rows differ by a rounding error, and so does the standard deviation of equal numbers: neither is a spread.
+    sigma = float(np.std(scores)) if np.ptp(scores) > FLAT * np.abs(scores).max() else 0.0
     real, hard = (
         compare(scores, list(candidate_runs(candidate, pairs, reference.longest)), sigma)
         for pairs, scores in (

@@ -193,8 +193,12 @@ class EpochBatches:
     now: Callable[[], GroupBatches]
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches of the epoch that begins."""
-        return iter(self.now())
+        """Yield the batches of the epoch that begins.
+
+        A generator: at a resume Lightning makes the iterator while it still counts the epoch before, and asks for the
+        first batch only when the next has begun.
+        """
+        yield from self.now()
 
     def __len__(self) -> int:
         """Give the number of batches, the same in every epoch."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -54,10 +55,16 @@ class StyleLearner(pl.LightningModule):
             [tower.form for tower in towers]
         )[back]
 
-    def on_train_epoch_start(self) -> None:
-        """Seed dropout by the epoch: a resumed run then draws what an uninterrupted one draws."""
-        torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1_009 + self.global_rank)
+    def on_train_batch_start(self, batch: StyleBatch, batch_idx: int) -> None:
+        """Seed dropout by epoch and batch: a resumed run then draws what an uninterrupted one draws.
 
+        Once an epoch is not enough: making a loader's iterator draws too, and at a resume it is made earlier.
+        """
+        seed = np.random.SeedSequence([self.settings.seed, self.current_epoch, batch_idx, self.global_rank])
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock of the epoch."""
         self._began, self._spent = time.perf_counter(), 0.0
 
     def on_train_batch_end(self, outputs: Any, batch: StyleBatch, batch_idx: int) -> None:

@@ -39,7 +39,7 @@ def make_trainer(settings: StyleSettings, work: Path, best: KeepBest, *, validat
     arguments = _defaults(settings, work) | _given(settings.trainer)
     try:
         return pl.Trainer(**arguments, callbacks=callbacks, logger=_loggers(settings, work) or False)
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except (MisconfigurationException, TypeError, ValueError, ImportError) as error:
         raise InputError(f"trainer: {error}") from None
 
 
