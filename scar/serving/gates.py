@@ -136,7 +136,7 @@ def gate(graph: str, sha256: str, reference: Reference, candidate: Towers) -> di
     """Compare a candidate with the reference on real pairs and hard ones; gives the record for gates.json."""
     scores = reference.real_scores.astype(np.float64)
     # Equal rows differ by a rounding error, and so does the standard deviation of equal numbers: neither is a spread.
-    sigma = float(np.std(scores)) if np.ptp(scores) > FLAT * np.abs(scores).max() else 0.0
+    sigma = 0.0 if np.ptp(scores) <= FLAT * np.abs(scores).max() else float(np.std(scores))
     real, hard = (
         compare(scores, list(candidate_runs(candidate, pairs, reference.longest)), sigma)
         for pairs, scores in (
