@@ -26,7 +26,7 @@ class Parser(jsonargparse.ArgumentParser):
         """Raise what argparse would print and exit with."""
         raise InputError(f"{message} (`{self.prog} --help` lists the options)")
 
-    def format_help(self) -> str:
+    def format_help(self) -> str:  # type: ignore[override]
         """Write the help without Python's spelling of a path's type."""
         return re.sub(r"<class\s+'Path'>", "path", super().format_help())
 

@@ -86,10 +86,13 @@ def _require(fits: bool, message: str) -> None:
         raise InputError(message)
 
 
+_MOST = float(np.finfo(np.float32).max)
+
+
 def _number(value: object) -> bool:
-    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return False
-    return abs(value) <= np.finfo(np.float32).max
+    return bool(-_MOST <= value <= _MOST)
 
 
 def _whole(value: object) -> bool:

@@ -57,7 +57,7 @@ _ELSEWHERE = ["*/*"]
 
 def _from_hub(name: str, revision: str | None) -> Found:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     reason: Exception | None = None
     for local in (True, False):
@@ -73,7 +73,8 @@ def _from_hub(name: str, revision: str | None) -> Found:
             raise InputError(
                 f"encoder {name!r}: no such folder, and not a name that the hub could have"
             ) from None
-        except (LocalEntryNotFoundError, HTTPError, OSError) as error:
+        # The bases of the hub's own error are those of the HTTP library that this version of it is built on.
+        except (LocalEntryNotFoundError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]
             reason = error
             continue
         if _whole(Path(found)):
