@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
 from scar.errors import InputError
 from scar.settings import Reading, StyleSettings
+
+if TYPE_CHECKING:
+    from scar.training.fit import TrainReport
 
 
 def style(arguments: Sequence[str]) -> None:
@@ -48,8 +52,11 @@ def style(arguments: Sequence[str]) -> None:
         reading=from_flat(Reading, values),
         overwrite=values["overwrite"],
     )
-    if not report.first_process:
-        return
+    if report.first_process:
+        _print_report(report)
+
+
+def _print_report(report: "TrainReport") -> None:
     rows = report.rows
     print(
         f"trained on {rows['train'] - rows['not_teaching']} rows, {report.steps} steps, {report.epochs} epochs",

@@ -104,16 +104,16 @@ def train_style(
         ranker.load_state_dict(load_file(best.folder / BEST))
     trainer.strategy.barrier()
     report = TrainReport(
-        out,
-        splits.counts() | {"not_teaching": len(splits.train) - len(rows)},
-        describe(teaching, settings),
-        mode,
-        trainer.global_step,
-        trainer.current_epoch,
-        None if best.epoch is None else best.epoch + 1,
-        best.best,
-        _evaluate(ranker, splits, encoder, settings, trainer.strategy.root_device),
-        trainer.is_global_zero,
+        out=out,
+        rows=splits.counts() | {"not_teaching": len(splits.train) - len(rows)},
+        pairs=describe(teaching, settings),
+        constraint=mode,
+        steps=trainer.global_step,
+        epochs=trainer.current_epoch,
+        best_epoch=None if best.epoch is None else best.epoch + 1,
+        validation=best.best,
+        evaluation=_evaluate(ranker, splits, encoder, settings, trainer.strategy.root_device),
+        first_process=trainer.is_global_zero,
     )
     if report.first_process:
         made = Trained(ranker.cpu(), backbone, encoder, settings, splits, report.steps, files)
