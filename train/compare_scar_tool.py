@@ -45,6 +45,8 @@ def main() -> None:
     if arguments.worker:
         scar_tool_worker(arguments.folder)
         return
+    if "SCAR_DATA" not in os.environ:
+        sys.exit("SCAR_DATA is not set: name the folder that holds tiers.jsonl.gz")
     rows = complete_triples(Path(os.environ["SCAR_DATA"]) / "tiers.jsonl.gz")
     done: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for fold in range(FOLDS):
@@ -165,7 +167,9 @@ def run_scar_tool(folder: Path) -> dict[str, Any]:
     """Run the original's trainer in a process of its own."""
     command = [sys.executable, __file__, "--worker", "scar-tool", "--folder", str(folder)]
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"scar-tool failed:\n{done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads((folder / "scar_tool.json").read_text())
     return {**result, "seconds": time.perf_counter() - started}
 
