@@ -11,6 +11,7 @@ class Reason(StrEnum):
 
     INVALID_UTF8 = "invalid_utf8"
     INVALID_JSON = "invalid_json"
+    INVALID_ROW = "invalid_row"
     NOT_AN_OBJECT = "not_an_object"
     MISSING_INSTRUCTION = "missing_instruction"
     MISSING_RESPONSE = "missing_response"
@@ -55,6 +56,8 @@ class Record:
     id: str | None = None
     part: str | None = None
     """Which of its row's responses this is; None where the row has one only."""
+    answers: tuple[int, ...] = ()
+    """Places among `turns` of the earlier assistant turns that are scored too."""
 
     @classmethod
     def plain(cls, instruction: str, response: str) -> "Record":

@@ -15,7 +15,9 @@ STYLE_TRIPLETS = {
 }
 TAKEN_NAMES = ("row", "part", "file", "line", "id", "reason", "rank")
 """Columns that scores and kept rows have anyway: a ranker of such a name could not score."""
-LayoutName = Literal["auto", "plain", "messages", "tiers"]
+LayoutName = Literal[
+    "auto", "plain", "alpaca", "sharegpt", "messages", "prompt-completion", "preference", "tiers"
+]
 ConstraintMode = Literal["auto", "none", "abs", "abs_pos", "diff", "abs_diff"]
 
 
@@ -27,8 +29,10 @@ class Reading:
     """Layout of the rows; auto looks at the first readable rows of each file."""
     columns: str = ""
     """Columns under other names: instruction=prompt,response=answer."""
+    turns: Literal["last", "each"] = "last"
+    """Of dialogues: score the last answer, or each answer; --aggregate makes one score of them."""
     responses: str = "all"
-    """Of rows with several responses: all, or the name of one."""
+    """Of rows with several responses: all, or the name of one, such as chosen."""
     strict: bool = False
     """Stop at the first row that cannot be read."""
 
@@ -57,6 +61,8 @@ class Scoring:
     """Number format of the graphs."""
     graph: Literal["auto", "reference", "fused"] = "auto"
     """Which graph to run; auto takes the fused one where it passed its gate."""
+    aggregate: Literal["mean", "min", "last"] = "mean"
+    """How the scores of --turns each become one: never a sum, which rewards length."""
     batch_tokens: int = 2048
     """Most tokens of a batch, padding counted. Small batches stay in a CPU's cache."""
     chunk_rows: int = 2048

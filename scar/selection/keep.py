@@ -1,25 +1,21 @@
-"""Write the rows that a rule keeps: the original bytes, streaming, in input order or best first."""
+"""Write the rows that a rule keeps: the original rows, streaming, in input order or best first."""
 
-import gzip
-import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scar.errors import InputError
-from scar.files import atomic, refuse_existing, sha256
-from scar.pools import SUFFIXES, Line, PoolFile, decode, find, rows_of
+from scar.files import refuse_existing
+from scar.pools import Place, PoolFile, Row, find, rows_of
 from scar.records import SetAside
 from scar.runs import Plan, read_columns, require_finished
 from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, TopK
 from scar.selection.scored import Scored
+from scar.selection.writing import SUFFIXES, Added, KeptRow, check_types, write
 
 MOST_SORTED = 1_000_000
 
@@ -59,10 +55,10 @@ def select(
     out: str | Path,
     *,
     by: str | None = None,
-    pool: str | Path | Sequence[str | Path] | None = None,
+    pool: Place | Sequence[Place] | None = None,
     output: Output | None = None,
 ) -> KeepReport:
-    """Keep rows of a scored pool: write the original rows that `rule` keeps to `out` (.jsonl or .jsonl.gz).
+    """Keep rows of a scored pool: write the original rows that `rule` keeps to `out` (.jsonl or .parquet).
 
     `pool` gives the pool's new place where it was moved since it was scored. Raises InputError where the pool
     changed, the output exists, or an input row already has an added column.
@@ -78,18 +74,14 @@ def select(
             f"--sort takes at most {MOST_SORTED} kept rows, this selection has {len(selection.rows)}"
         )
     kept = _Kept.of(selection, run, plan)
-    with atomic(out) as stream, ExitStack() as stack:
-        target = stack.enter_context(_compressed(stream)) if out.name.endswith(".gz") else stream
-        rows = _rows(files, kept, output)
-        for row in _sorted(rows, kept.ranks, stack) if output.sort else rows:
-            target.write(row)
+    write(out, _rows(files, kept, output), files, by_rank=output.sort)
     return _report(out, plan, selection, rule)
 
 
 def check_output(out: Path, output: Output, pool: Sequence[PoolFile] = ()) -> None:
     """Refuse an output that cannot be written, before anything long is done."""
     if not out.name.endswith(SUFFIXES):
-        raise InputError(f"{out}: the kept rows go to {' or '.join(SUFFIXES)}")
+        raise InputError(f"{out}: the kept rows go to {', '.join(SUFFIXES)}")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder for the kept rows")
     if not os.access(out.parent, os.W_OK):
@@ -97,11 +89,12 @@ def check_output(out: Path, output: Output, pool: Sequence[PoolFile] = ()) -> No
     refuse_existing(out, overwrite=output.overwrite)
     if out.is_dir():
         raise InputError(f"{out} is a folder; the kept rows go to a file")
-    if out.resolve() in {file.path.resolve() for file in pool}:
+    if out.resolve() in {Path(file.place).resolve() for file in pool}:
         raise InputError(f"{out} is a file of the pool: choose another --out")
+    check_types(out, pool)
 
 
-def pool_files(plan: Plan, pool: str | Path | Sequence[str | Path] | None = None) -> list[PoolFile]:
+def pool_files(plan: Plan, pool: Place | Sequence[Place] | None = None) -> list[PoolFile]:
     """Find the files that were scored, and check that they are the same bytes."""
     try:
         files = {file.name: file for file in find(pool if pool is not None else list(plan.pool))}
@@ -110,9 +103,8 @@ def pool_files(plan: Plan, pool: str | Path | Sequence[str | Path] | None = None
     for facts in plan.files:
         if facts.name not in files:
             raise InputError(f"{facts.name}: not in the pool any more; --pool gives its new place")
-        path = files[facts.name].path
-        if path.stat().st_size != facts.bytes or sha256(path) != facts.sha256:
-            raise InputError(f"{path}: changed since it was scored; score it again")
+        if files[facts.name].facts() != (facts.bytes, facts.sha256):
+            raise InputError(f"{files[facts.name].place}: changed since it was scored; score it again")
     return [files[facts.name] for facts in plan.files]
 
 
@@ -149,12 +141,12 @@ class _Kept:
         )
 
 
-def _rows(files: Sequence[PoolFile], kept: _Kept, output: Output) -> Iterator[bytes]:
-    """Yield the kept rows as bytes with their line end, in input order."""
+def _rows(files: Sequence[PoolFile], kept: _Kept, output: Output) -> Iterator[KeptRow]:
+    """Yield the kept rows in input order."""
     number = 0
-    for line in rows_of(files):
-        while number < len(kept.rows) and kept.rows[number] == line.address.row:
-            yield _row(line, kept, number, output)
+    for row in rows_of(files):
+        while number < len(kept.rows) and kept.rows[number] == row.address.row:
+            yield _row(row, kept, number, output)
             number += 1
         if number == len(kept.rows):
             return
@@ -162,51 +154,22 @@ def _rows(files: Sequence[PoolFile], kept: _Kept, output: Output) -> Iterator[by
         raise InputError("the scores name rows that the pool does not have: score it again")
 
 
-def _row(line: Line, kept: _Kept, number: int, output: Output) -> bytes:
+def _row(row: Row, kept: _Kept, number: int, output: Output) -> KeptRow:
+    rank = int(kept.ranks[number])
+    fields = row.decode()
+    where = f"{row.address.file}, line {row.address.line}"
+    if isinstance(fields, SetAside):
+        raise InputError(f"{where}: {fields.detail}: score the pool again")
     if not output.added_columns:
-        return line.raw + b"\n"
-    names = {"rank": str(kept.ranks[number]), "row": str(kept.rows[number])}
-    if kept.parts[number] is not None:
-        names["part"] = json.dumps(kept.parts[number], ensure_ascii=False)
-    # The shortest text that reads back as the same float32.
-    names |= {name: str(scores[number]) for name, scores in kept.scores.items()}
-    added = {output.prefix + name: value for name, value in names.items()}
-    row = decode(line)
-    if isinstance(row, SetAside):
-        raise InputError(f"{line.address.file}, line {line.address.line}: {row.detail}: score the pool again")
-    if clash := [name for name in added if name in row]:
-        where = f"{line.address.file}, line {line.address.line}"
+        return KeptRow(row, rank)
+    values: Added = {"rank": rank, "row": int(kept.rows[number])}
+    if (part := kept.parts[number]) is not None:
+        values["part"] = part
+    values |= {name: scores[number] for name, scores in kept.scores.items()}
+    added = {output.prefix + name: value for name, value in values.items()}
+    if clash := [name for name in added if name in fields]:
         raise InputError(f"{where}: the row has a column {clash[0]!r} already; choose another --prefix")
-    return splice(line.raw, added) + b"\n"
-
-
-def splice(raw: bytes, added: dict[str, str]) -> bytes:
-    """Add fields, given as JSON texts, to an object's own bytes before its last brace."""
-    end = raw.rindex(b"}")
-    body = raw[:end]
-    fields = ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {value}" for name, value in added.items())
-    comma = b"" if body.rstrip().endswith(b"{") and _empty(raw) else b", "
-    return body + comma + fields.encode() + raw[end:]
-
-
-def _empty(raw: bytes) -> bool:
-    return bool(json.loads(raw) == {})
-
-
-def _compressed(stream: IO[bytes]) -> IO[bytes]:
-    # No name and no time in the header: the same rows give the same bytes.
-    packed: Any = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-    return packed  # type: ignore[no-any-return]
-
-
-def _sorted(rows: Iterator[bytes], ranks: NDArray[np.int64], stack: ExitStack) -> Iterator[bytes]:
-    """Yield rows best first by way of a temp file, so that memory holds offsets only."""
-    spill = stack.enter_context(tempfile.TemporaryFile())
-    ends = [spill.write(row) for row in rows]
-    starts = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
-    for number in np.argsort(ranks, kind="stable"):
-        spill.seek(starts[number])
-        yield spill.read(ends[number])
+    return KeptRow(row, rank, added)
 
 
 def _report(out: Path, plan: Plan, selection: Selection, rule: Rule) -> KeepReport:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scar.bundle import Bundle
-from scar.pools import find
+from scar.pools import Place, find
 from scar.selection.keep import KeepReport, Output, check_output, select
 from scar.selection.rules import Rule, check_scores, columns_of
 from scar.serving.plan import clear
@@ -23,7 +23,7 @@ class FilterReport:
 
 
 def filter_pool(
-    pool: str | Path | Sequence[str | Path],
+    pool: Place | Sequence[Place],
     ranker: str | Path,
     out: str | Path,
     keep: Rule,

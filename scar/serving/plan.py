@@ -14,7 +14,7 @@ from scar.settings import Reading, Scoring
 
 
 def make_plan(
-    files: Sequence[PoolFile], pool: Sequence[Path], scorer: Scorer, reading: Reading, scoring: Scoring
+    files: Sequence[PoolFile], pool: Sequence[str], scorer: Scorer, reading: Reading, scoring: Scoring
 ) -> Plan:
     """Read the pool once and fix what the run will do."""
     facts, chunks = cut(files, scoring.chunk_rows)
@@ -29,7 +29,7 @@ def make_plan(
     }
     # Through JSON's eyes, so that a plan read back compares equal.
     fingerprint["scoring"]["carry"] = list(scoring.carry)
-    return Plan(tuple(str(path) for path in pool), tuple(facts), tuple(chunks), (scorer.name,), fingerprint)
+    return Plan(tuple(pool), tuple(facts), tuple(chunks), (scorer.name,), fingerprint)
 
 
 def check_run(run: Path) -> None:

@@ -11,16 +11,15 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from scar.encoding import Pairs
 from scar.errors import RunError
 from scar.files import write_json
-from scar.pools import Chunk, PoolFile, RowReader, find, rows_of
+from scar.pools import Chunk, Place, PoolFile, RowReader, find, recorded, rows_of
 from scar.records import Record
 from scar.runs import RUN, Plan
 from scar.serving.engines import versions
 from scar.serving.ledger import Counts, commit, join_set_aside
 from scar.serving.plan import check_run, claim, make_plan, read_summary
-from scar.serving.scorer import Scorer, Scores
+from scar.serving.scorer import Encoded, Scorer, Scores
 from scar.serving.sidecar import Item, check_columns, count, table, with_scores
 from scar.settings import Reading, Scoring
 
@@ -77,7 +76,7 @@ class RunReport:
 
 
 def score_pool(
-    pool: str | Path | Sequence[str | Path],
+    pool: Place | Sequence[Place],
     ranker: str | Path,
     out: str | Path,
     *,
@@ -96,8 +95,7 @@ def score_pool(
     reader = RowReader(files, reading, scoring.carry)
     scorer = Scorer.load(ranker, scoring)
     check_columns(scorer.name, scoring.carry)
-    places = [pool] if isinstance(pool, str | Path) else pool
-    plan = make_plan(files, [Path(place).absolute() for place in places], scorer, reading, scoring)
+    plan = make_plan(files, recorded(pool), scorer, reading, scoring)
     if not claim(run, plan, overwrite=overwrite):
         return _finished_before(run)
     watch.start(plan.rows)
@@ -131,7 +129,7 @@ class _Work:
 
     chunk: Chunk
     items: list[Item]
-    pairs: Pairs
+    encoded: Encoded
     carry: tuple[str, ...]
 
 
@@ -141,22 +139,22 @@ def _prepare(files: Sequence[PoolFile], plan: Plan, reader: RowReader, scorer: S
     for chunk in plan.chunks:
         items: list[Item] = []
         records: list[Record] = []
-        for line in islice(stream, chunk.rows):
-            row = reader.parse(line)
+        for raw in islice(stream, chunk.rows):
+            row = reader.parse(raw)
             records += [item for item in row.items if isinstance(item, Record)]
             items += [Item.of(item, row.carried) for item in row.items]
         yield _Work(chunk, items, scorer.encode(records), reader.carry)
 
 
 def _score_chunk(run: Path, plan: Plan, scorer: Scorer, work: _Work, meter: _Meter, watch: Watch) -> Counts:
-    total = int(work.pairs.tokens.lengths.sum())
+    total = int(work.encoded.pairs.tokens.lengths.sum())
 
     def on_batch(tokens: int, padded: int) -> None:
         meter.tokens += tokens
         meter.padded += padded
         watch.batch(work.chunk.rows * tokens / total, tokens, padded)
 
-    scores = scorer.score_pairs(work.pairs, on_batch)
+    scores = scorer.score_encoded(work.encoded, on_batch)
     _trustworthy(work.chunk, scores)
     items, places = with_scores(work.items, scores)
     counts = count(items, places, scores)

@@ -13,13 +13,15 @@ from scar import formats
 from scar.bundle import FUSED_TOWER, GATES, HEAD, TOWER, Bundle
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
-from scar.records import Address, Reason, Record, SetAside
+from scar.records import Address, Reason, Record, SetAside, Turn
 from scar.serving.towers import Batch, PairScorer, Towers
 from scar.settings import Scoring
 
 log = logging.getLogger("scar")
 RecordLike = Record | Mapping[str, Any]
 GRAPHS = {"reference": TOWER, "fused": FUSED_TOWER}
+MOST_ANSWERS = 256
+"""Of a dialogue with more answers the last ones are scored: each is encoded with all that was said before it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ class Scores:
     """NaN where the model gave no finite number."""
     tokens: NDArray[np.int32]
     truncated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Records as token ids: record i has the pairs `starts[i]` to `starts[i + 1]`, its response last."""
+
+    pairs: Pairs
+    starts: NDArray[np.int64]
+    skipped: NDArray[np.bool_]
+    """(n,) whether a record has more answers than are scored."""
+
+    @property
+    def several(self) -> bool:
+        """Whether any record has more than one pair."""
+        return len(self.pairs.x) > len(self.skipped)
 
 
 @dataclass(frozen=True)
@@ -90,10 +107,13 @@ def _passed(bundle: Bundle, graph: str) -> bool:
 class Scorer:
     """A ranker ready to score. Make one with `Scorer.load`."""
 
-    def __init__(self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: PairScorer) -> None:
+    def __init__(
+        self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: PairScorer, aggregate: str = "mean"
+    ) -> None:
         self.bundle = bundle
         self.choice = choice
         self.encoder = encoder
+        self.aggregate = aggregate
         self._model = model
 
     @classmethod
@@ -110,7 +130,7 @@ class Scorer:
             batch_tokens=scoring.batch_tokens,
             threads=scoring.threads,
         )
-        return cls(bundle, choice, encoder, model)
+        return cls(bundle, choice, encoder, model, scoring.aggregate)
 
     @property
     def name(self) -> str:
@@ -153,11 +173,20 @@ class Scorer:
 
     def score_records(self, records: Sequence[Record], on_batch: Batch | None = None) -> Scores:
         """Tokenise and score records."""
-        return self.score_pairs(self.encode(records), on_batch)
+        return self.score_encoded(self.encode(records), on_batch)
 
-    def encode(self, records: Sequence[Record]) -> Pairs:
+    def encode(self, records: Sequence[Record]) -> Encoded:
         """Tokenise records, each distinct text once."""
-        return self.encoder.encode((record.turns, record.response) for record in records)
+        answers = [_answers(record) for record in records]
+        pairs = self.encoder.encode(pair for each in answers for pair in each)
+        starts = np.concatenate([[0], np.cumsum([len(each) for each in answers], dtype=np.int64)])
+        skipped = np.asarray([len(record.answers) >= MOST_ANSWERS for record in records], dtype=bool)
+        return Encoded(pairs, starts.astype(np.int64), skipped)
+
+    def score_encoded(self, encoded: Encoded, on_batch: Batch | None = None) -> Scores:
+        """Score tokenised records; the scores of a record's several answers become one."""
+        scores = self.score_pairs(encoded.pairs, on_batch)
+        return together(scores, encoded, self.aggregate) if encoded.several else scores
 
     def score_pairs(self, pairs: Pairs, on_batch: Batch | None = None) -> Scores:
         """Score tokenised records; a pair without a finite score is run once more, alone."""
@@ -169,6 +198,30 @@ class Scorer:
             again = self._model.score(only(alone))[0]
             scores[number] = again if np.isfinite(again) else np.nan
         return Scores(scores, pairs.lengths.astype(np.int32), pairs.truncated)
+
+
+def _answers(record: Record) -> list[tuple[Sequence[Turn], str]]:
+    """Give each answer of a record that is scored with the turns before it, the last answers only of very many."""
+    turns = record.turns
+    earlier = record.answers[max(0, len(record.answers) - MOST_ANSWERS + 1) :]
+    return [*((turns[:place], turns[place].text) for place in earlier), (turns, record.response)]
+
+
+def together(scores: Scores, encoded: Encoded, aggregate: str) -> Scores:
+    """Make one score of each record's: their mean, the least, or the last; one of them not finite spoils it."""
+    firsts, counts = encoded.starts[:-1], np.diff(encoded.starts)
+    exact = scores.scores.astype(np.float64)
+    if aggregate == "last":
+        joined = exact[encoded.starts[1:] - 1]
+    elif aggregate == "min":
+        joined = np.minimum.reduceat(exact, firsts)
+    else:
+        joined = np.add.reduceat(exact, firsts) / counts
+    return Scores(
+        joined.astype(np.float32),
+        np.add.reduceat(scores.tokens, firsts),
+        np.logical_or.reduceat(scores.truncated, firsts) | encoded.skipped,
+    )
 
 
 def only(pairs: Pairs) -> Pairs:
@@ -186,8 +239,13 @@ def _record(row: RecordLike, number: int) -> Record | SetAside:
         return SetAside(
             address, Reason.NOT_AN_OBJECT, f"row {number} is a {type(row).__name__}, not a mapping"
         )
-    layout = formats.Layout("messages" if "messages" in row else "plain", {})
-    return next(formats.expand(row, layout, address))
+    items = list(formats.expand(row, formats.layout_of(row) or formats.Layout("plain"), address))
+    if len(items) > 1:
+        names = ", ".join(str(item.part) for item in items)
+        return SetAside(
+            address, Reason.WRONG_LAYOUT, f"the row has several responses ({names}): give one a row"
+        )
+    return items[0]
 
 
 def _explained(scores: Scores, number: int) -> Explained:

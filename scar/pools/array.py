@@ -1,0 +1,162 @@
+"""A .json file: one array of objects, read element by element; or JSON Lines under another name."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from scar.errors import InputError
+from scar.pools.lines import JsonLines
+from scar.pools.places import PoolFile
+from scar.pools.rows import JsonRow
+from scar.pools.source import BOM, Mark, damage
+from scar.records import Address, SetAside
+
+BLOCK = 1 << 20
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
+"""A whole string, or a bracket; a quotation mark alone opens a string that the buffer does not hold whole."""
+_BETWEEN = re.compile(rb"[\s,]*")
+_SCALAR = re.compile(rb"[^,\]\s]*")
+
+
+@dataclass(frozen=True)
+class JsonArray:
+    """The elements of the array in a .json file. Memory holds a block and one element."""
+
+    file: PoolFile
+
+    def rows(self, first_row: int = 0) -> Iterator[JsonRow]:
+        """Yield the rows; `line` is the number of the element, from 1."""
+        if self._is_lines():
+            yield from JsonLines(self.file).rows(first_row)
+            return
+        for number, (_, raw) in enumerate(self._elements()):
+            yield JsonRow(Address(first_row + number, self.file.name, number + 1), raw)
+
+    def marks(self) -> Iterator[Mark]:
+        """Yield where each row stands."""
+        if self._is_lines():
+            yield from JsonLines(self.file).marks()
+            return
+        for number, (offset, raw) in enumerate(self._elements(), start=1):
+            yield Mark(offset, number, len(raw))
+
+    def _elements(self) -> Iterator[tuple[int, bytes]]:
+        with damage(self.file.place), self.file.open() as stream:
+            yield from elements(stream, self.file.place)
+
+    def _is_lines(self) -> bool:
+        """Tell whether the file has an object a line: much of what is called .json does."""
+        with damage(self.file.place), self.file.open() as stream:
+            start = stream.read(BLOCK).removeprefix(BOM).lstrip()
+        if start.startswith(b"[") or not start:
+            return False
+        first = next(itertools.islice(JsonLines(self.file).rows(), 1), None)
+        if first is None or isinstance(first.decode(), SetAside):
+            raise InputError(
+                f"{self.file.place}: neither an array of rows, [{{...}}, ...], nor one object a line; "
+                "a list inside an object must be taken out first"
+            )
+        return True
+
+
+def elements(stream: IO[bytes], place: str) -> Iterator[tuple[int, bytes]]:
+    """Yield (byte offset, own bytes) of every element of the one array that a stream holds.
+
+    Elements are told apart by brackets and strings alone, so that one that is not JSON spoils no other.
+    """
+    window = _Window(stream)
+    if not window.starts_with_bracket():
+        return
+    while window.at_element():
+        yield window.element()
+    if window.rest().strip():
+        raise InputError(f"{place}: there is text after the end of the array, at byte {window.offset}")
+
+
+class _Window:
+    """The part of the stream that is in memory, and a place in it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._buffer = b""
+        self._before = 0
+        self._place = 0
+        self._ended = False
+
+    @property
+    def offset(self) -> int:
+        """The place as a byte of the stream."""
+        return self._before + self._place
+
+    def starts_with_bracket(self) -> bool:
+        """Go behind the opening bracket; False where the stream is blank."""
+        self._more()
+        self._place = len(BOM) if self._buffer.startswith(BOM) else 0
+        self._skip(re.compile(rb"\s*"))
+        self._place += 1
+        return self._place <= len(self._buffer)
+
+    def at_element(self) -> bool:
+        """Go to the next element; False at the end of the array, or of the stream."""
+        self._skip(_BETWEEN)
+        if self._place < len(self._buffer) and self._buffer[self._place] != ord("]"):
+            return True
+        self._place += 1
+        return False
+
+    def element(self) -> tuple[int, bytes]:
+        """Give the element at the place, and go behind it."""
+        start, depth = self.offset, 0
+        if self._buffer[self._place] not in b'{["':
+            return start, self._taken(start, self._scalar())
+        at = start
+        while True:
+            match = _TOKEN.search(self._buffer, at - self._before)
+            if match is None or match.group() == b'"':
+                at = self._before + (match.start() if match else len(self._buffer))
+                if not self._more():
+                    return start, self._taken(start, self._before + len(self._buffer))
+                continue
+            at = self._before + match.end()
+            token = match.group()
+            depth += (token in b"{[") - (token in b"}]") if len(token) == 1 else 0
+            if depth <= 0:
+                return start, self._taken(start, at)
+
+    def rest(self) -> bytes:
+        """Give what follows, or the beginning of it."""
+        while not self._buffer[self._place :].strip() and self._more():
+            pass
+        return self._buffer[self._place :]
+
+    def _scalar(self) -> int:
+        while True:
+            match = _SCALAR.match(self._buffer, self._place)
+            end = match.end() if match else self._place
+            if end < len(self._buffer) or not self._more():
+                return self._before + max(end, self._place + 1)
+
+    def _taken(self, start: int, end: int) -> bytes:
+        raw = self._buffer[start - self._before : end - self._before]
+        self._place = end - self._before
+        return raw
+
+    def _skip(self, pattern: re.Pattern[bytes]) -> None:
+        while True:
+            match = pattern.match(self._buffer, self._place)
+            self._place = match.end() if match else self._place
+            if self._place < len(self._buffer) or not self._more():
+                return
+
+    def _more(self) -> bool:
+        """Read on, dropping what lies before the place; the longer the element, the larger the steps."""
+        if self._ended:
+            return False
+        kept = self._buffer[self._place :]
+        block = self._stream.read(max(BLOCK, len(kept)))
+        self._ended = not block
+        self._before += self._place
+        self._buffer, self._place = kept + block, 0
+        return not self._ended

@@ -1,0 +1,121 @@
+"""A csv file: a header, then rows whose values are text and stay text."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, NamedTuple
+
+import pyarrow as pa
+
+from scar.errors import InputError
+from scar.pools.places import PoolFile
+from scar.pools.rows import TextRow
+from scar.pools.source import BOM, Mark, damage
+from scar.records import Address, Reason, SetAside
+
+LONGEST = 64 << 20
+"""Characters of a cell: a quotation mark that is never closed must not swallow a pool."""
+
+
+class _Cells(NamedTuple):
+    offset: int
+    line: int
+    end: int
+    values: list[str] | tuple[Reason, str]
+
+
+@dataclass(frozen=True)
+class Csv:
+    """The rows of a .csv file (RFC 4180, comma, UTF-8); a cell may hold line breaks, a blank line is no row."""
+
+    file: PoolFile
+
+    def schema(self) -> pa.Schema:
+        """Give the columns; each is text."""
+        with damage(self.file.place), self.file.open() as stream:
+            return pa.schema([(name, pa.string()) for name in self._header(next(_cells(stream), None))])
+
+    def rows(self, first_row: int = 0) -> Iterator[TextRow]:
+        """Yield the rows; `line` is where a row starts."""
+        with damage(self.file.place), self.file.open() as stream:
+            cells = _cells(stream)
+            header = self._header(next(cells, None))
+            for row, each in enumerate(cells, start=first_row):
+                address = Address(row, self.file.name, each.line)
+                yield TextRow(address, _fields(header, each.values, address))
+
+    def marks(self) -> Iterator[Mark]:
+        """Yield where each row stands."""
+        with damage(self.file.place), self.file.open() as stream:
+            cells = _cells(stream)
+            self._header(next(cells, None))
+            for each in cells:
+                yield Mark(each.offset, each.line, each.end - each.offset)
+
+    def _header(self, cells: _Cells | None) -> list[str]:
+        if cells is None:
+            return []
+        names = cells.values
+        if isinstance(names, tuple):
+            raise InputError(f"{self.file.place}: the header cannot be read: {names[1]}")
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise InputError(f"{self.file.place}: the header names {twice[0]!r} twice; rename one column")
+        return names
+
+
+def _fields(
+    header: list[str], values: list[str] | tuple[Reason, str], address: Address
+) -> dict[str, str] | SetAside:
+    if isinstance(values, tuple):
+        return SetAside(address, *values)
+    if len(values) != len(header):
+        return SetAside(
+            address, Reason.INVALID_ROW, f"{len(values)} cells, where the header has {len(header)} columns"
+        )
+    return dict(zip(header, values, strict=True))
+
+
+class _Feed:
+    """Hands lines to the csv reader, and knows where they stand."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._lines = iter(stream)
+        self.offset = 0
+        self.line = 0
+        self.bad: int | None = None
+        """Byte of the first line since it was last None that is not UTF-8."""
+
+    def __iter__(self) -> "_Feed":
+        return self
+
+    def __next__(self) -> str:
+        raw = next(self._lines)
+        text = raw.removeprefix(BOM) if self.offset == 0 else raw
+        self.offset += len(raw)
+        self.line += 1
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            self.bad = error.start if self.bad is None else self.bad
+            return text.decode("utf-8", "replace")
+
+
+def _cells(stream: IO[bytes]) -> Iterator[_Cells]:
+    """Yield the cells of every row, the header first, or why they cannot be read."""
+    csv.field_size_limit(LONGEST)
+    feed = _Feed(stream)
+    reader = csv.reader(feed, strict=True)
+    while True:
+        offset, line, feed.bad = feed.offset, feed.line + 1, None
+        try:
+            values: list[str] | tuple[Reason, str] = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            values = (Reason.INVALID_ROW, f"not csv: {error}")
+        if feed.bad is not None:
+            values = (Reason.INVALID_UTF8, f"byte {feed.bad} of the line is not UTF-8")
+        if values and not (len(values) == 1 and not values[0].strip()):
+            yield _Cells(offset, line, feed.offset, values)

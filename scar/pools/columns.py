@@ -1,0 +1,142 @@
+"""Columnar files: Parquet, Arrow IPC and saved Hugging Face data sets. A batch of rows is in memory at a time."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scar.errors import InputError
+from scar.pools.places import PoolFile
+from scar.pools.rows import ArrowRow
+from scar.pools.source import Mark, damage
+from scar.records import Address, Reason, SetAside
+
+BATCH_ROWS = 1024
+_AS_TEXT = (pa.types.is_temporal, pa.types.is_decimal)
+"""Values that JSON has no word for: read as their text, exactly."""
+
+
+def arrow_rows(batches: Iterator[pa.RecordBatch], name: str, first_row: int) -> Iterator[ArrowRow]:
+    """Yield the rows of batches; a row whose values cannot be read is one with a reason."""
+    row = first_row
+    for batch in batches:
+        addresses = [Address(row + n, name, row + n - first_row + 1) for n in range(batch.num_rows)]
+        values = _values(_spelled(batch), addresses)
+        for place, (address, fields) in enumerate(zip(addresses, values, strict=True)):
+            yield ArrowRow(address, fields, batch, place)
+        row += batch.num_rows
+
+
+def _spelled(batch: pa.RecordBatch) -> pa.RecordBatch:
+    for number, field in enumerate(batch.schema):
+        if any(test(field.type) for test in _AS_TEXT):
+            batch = batch.set_column(number, field.name, batch.column(number).cast(pa.string()))
+    return batch
+
+
+def _values(batch: pa.RecordBatch, addresses: list[Address]) -> list[dict[str, Any] | SetAside]:
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError):
+        return [_value(batch.slice(n, 1), address) for n, address in enumerate(addresses)]
+
+
+def _value(one: pa.RecordBatch, address: Address) -> dict[str, Any] | SetAside:
+    try:
+        return dict(one.to_pylist()[0])
+    except UnicodeDecodeError as error:
+        return SetAside(address, Reason.INVALID_UTF8, f"byte {error.start} of a text is not UTF-8")
+    except (ValueError, OverflowError) as error:
+        return SetAside(address, Reason.INVALID_ROW, f"a value cannot be read: {error}")
+
+
+def check_schema(schema: pa.Schema, place: str) -> pa.Schema:
+    """Refuse a table in which a name does not tell a column."""
+    twice = [name for name, times in Counter(schema.names).items() if times > 1]
+    if twice:
+        raise InputError(f"{place}: two columns are named {twice[0]!r}; rename one")
+    return schema
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """The rows of a .parquet file."""
+
+    file: PoolFile
+
+    def schema(self) -> pa.Schema:
+        """Give the columns and their types."""
+        with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
+            return check_schema(table.schema_arrow, self.file.place)
+
+    def rows(self, first_row: int = 0) -> Iterator[ArrowRow]:
+        """Yield the rows; `line` is the number of the row in the file, from 1."""
+        with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
+            check_schema(table.schema_arrow, self.file.place)
+            yield from arrow_rows(table.iter_batches(BATCH_ROWS), self.file.name, first_row)
+
+    def marks(self) -> Iterator[Mark]:
+        """Yield where each row stands, from the footer alone."""
+        with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
+            row = 0
+            for number in range(table.metadata.num_row_groups):
+                group = table.metadata.row_group(number)
+                size = group.total_byte_size // max(1, group.num_rows)
+                for _ in range(group.num_rows):
+                    yield Mark(row, row + 1, size)
+                    row += 1
+
+    def _open(self, stream: IO[bytes]) -> pq.ParquetFile:
+        # Buffered, not read ahead: a column of a large row group is never in memory whole.
+        return pq.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False)
+
+
+@dataclass(frozen=True)
+class ArrowFile:
+    """The rows of an .arrow file: IPC file or stream, as Hugging Face `datasets` saves them."""
+
+    file: PoolFile
+
+    def schema(self) -> pa.Schema:
+        """Give the columns and their types."""
+        with damage(self.file.place), self.file.open() as stream:
+            return check_schema(_reader(stream).schema, self.file.place)
+
+    def rows(self, first_row: int = 0) -> Iterator[ArrowRow]:
+        """Yield the rows; `line` is the number of the row in the file, from 1."""
+        yield from arrow_rows(self._batches(), self.file.name, first_row)
+
+    def marks(self) -> Iterator[Mark]:
+        """Yield where each row stands."""
+        row = 0
+        for batch in self._batches():
+            size = batch.nbytes // max(1, batch.num_rows)
+            for _ in range(batch.num_rows):
+                yield Mark(row, row + 1, size)
+                row += 1
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        with damage(self.file.place), self.file.open() as stream:
+            reader = _reader(stream)
+            check_schema(reader.schema, self.file.place)
+            for batch in _each(reader):
+                # A saved data set may have batches of any size.
+                for start in range(0, batch.num_rows, BATCH_ROWS):
+                    yield batch.slice(start, BATCH_ROWS)
+
+
+def _reader(stream: IO[bytes]) -> Any:
+    magic = stream.read(6)
+    stream.seek(0)
+    return pa.ipc.open_file(stream) if magic == b"ARROW1" else pa.ipc.open_stream(stream)
+
+
+def _each(reader: Any) -> Iterator[pa.RecordBatch]:
+    if isinstance(reader, pa.ipc.RecordBatchFileReader):
+        for number in range(reader.num_record_batches):
+            yield reader.get_batch(number)
+    else:
+        yield from reader

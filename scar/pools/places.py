@@ -1,0 +1,216 @@
+"""What a pool argument names: a file, a folder, a glob, a URL, a data set of the Hub, or several of these."""
+
+import gzip
+import io
+import itertools
+import json
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import pyarrow as pa
+
+from scar.errors import InputError
+from scar.files import sha256
+
+log = logging.getLogger("scar")
+Place = str | Path
+PACKED = (".gz", ".zst")
+TEXT = {".jsonl": "jsonl", ".json": "json", ".csv": "csv"}
+COLUMNAR = {".parquet": "parquet", ".arrow": "arrow"}
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".csv", ".parquet", ".arrow")
+"""What messages name; .json and .csv may be packed too."""
+
+
+class Store(Protocol):
+    """Where the bytes of a file are."""
+
+    def open(self, place: str) -> IO[bytes]:
+        """Open a file for reading at any place."""
+
+    def facts(self, place: str) -> tuple[int, str]:
+        """Give a file's size, and what changes when the file does."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Files of this machine."""
+
+    def open(self, place: str) -> IO[bytes]:
+        """Open a file."""
+        return open(place, "rb")
+
+    def facts(self, place: str) -> tuple[int, str]:
+        """Give the size and the SHA-256."""
+        return os.stat(place).st_size, sha256(Path(place))
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFile:
+    """One file of a pool."""
+
+    place: str
+    """Path or URL."""
+    name: str
+    """Path relative to the pool argument, with forward slashes."""
+    kind: str
+    """Type of the file, whether packed or not: jsonl, json, csv, parquet, arrow, hub."""
+    store: Store = field(default_factory=Disk)
+
+    def open(self) -> IO[bytes]:
+        """Open the file's bytes, unpacked."""
+        stream = self.store.open(self.place)
+        if self.name.endswith(".gz"):
+            return cast(IO[bytes], _Unpacked(gzip.GzipFile(fileobj=stream), stream))
+        if self.name.endswith(".zst"):
+            return cast(IO[bytes], _Unpacked(pa.CompressedInputStream(stream, "zstd"), stream))
+        return stream
+
+    def facts(self) -> tuple[int, str]:
+        """Give the file's size, and what changes when the file does: a hash, or the store's own mark."""
+        return self.store.facts(self.place)
+
+
+class _Unpacked(io.BufferedReader):
+    """Reads a packed stream, and closes what is below it too."""
+
+    def __init__(self, unpacking: Any, packed: IO[bytes]) -> None:
+        super().__init__(unpacking, buffer_size=1 << 18)
+        self._packed = packed
+
+    def close(self) -> None:
+        """Close both."""
+        super().close()
+        self._packed.close()
+
+
+def kind_of(name: str) -> str | None:
+    """Tell a file's type by its suffix, None where it is no type of ours."""
+    bare = Path(name.lower())
+    if bare.suffix in PACKED:
+        return TEXT.get(Path(bare.stem).suffix)
+    return (TEXT | COLUMNAR).get(bare.suffix)
+
+
+def find(where: Place | Sequence[Place]) -> list[PoolFile]:
+    """List the files of a pool.
+
+    Raises InputError where nothing is there, saying what was looked for.
+    """
+    places = [where] if isinstance(where, str | Path) else list(where)
+    files = [file for place in places for file in _find(place)]
+    twice = [name for name, times in Counter(file.name for file in files).items() if times > 1]
+    if twice:
+        raise InputError(f"the pool names {twice[0]} twice; name a file once, or the folder above both")
+    return files
+
+
+def recorded(where: Place | Sequence[Place]) -> tuple[str, ...]:
+    """Give the places as a plan keeps them: paths absolute, URLs without what may be a secret."""
+    places = [where] if isinstance(where, str | Path) else list(where)
+    return tuple(_recorded(str(place)) for place in places)
+
+
+def _recorded(place: str) -> str:
+    if "://" in place:
+        parts = urlsplit(place)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return place if _is_hub_name(place) else str(Path(place).absolute())
+
+
+def _find(place: Place) -> list[PoolFile]:
+    if isinstance(place, str) and "://" in place:
+        from scar.pools.remote import find_remote
+
+        return find_remote(place)
+    path = Path(place)
+    if path.is_dir():
+        return _folder(path)
+    if path.exists():
+        if not kind_of(path.name):
+            raise InputError(f"{path}: not a pool file ({', '.join(SUFFIXES)})")
+        return [_file(path, Path(path.name))]
+    root, matches = _glob(path)
+    if not matches and _is_hub_name(str(place)):
+        from scar.pools.hub import find_on_hub
+
+        return find_on_hub(str(place))
+    if not matches:
+        raise InputError(f"{place}: no such file, folder or glob")
+    return [
+        _file(Path(file.place), match.relative_to(root) / (file.name if match.is_dir() else ""))
+        for match in matches
+        for file in _find(match)
+    ]
+
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?(:[\w.-]+){0,2}")
+
+
+def _is_hub_name(place: str) -> bool:
+    """Tell whether a name could be one of the Hub, `org/name[@revision][:config][:split]`, and of nothing here.
+
+    Below a folder that exists it is taken for a path that is mistyped: that must not go to the network.
+    """
+    inside = Path(place).parts[0] if Path(place).parts else ""
+    return bool(_HUB_NAME.fullmatch(place)) and not kind_of(place) and not Path(inside).exists()
+
+
+def _folder(folder: Path) -> list[PoolFile]:
+    inside = sorted(path for path in folder.rglob("*") if kind_of(path.name) and _is_pool(path, folder))
+    if not inside:
+        raise InputError(f"{folder}: no pool files in this folder (looked for {', '.join(SUFFIXES)})")
+    return [_file(path, path.relative_to(folder)) for path in inside]
+
+
+def _is_pool(path: Path, folder: Path) -> bool:
+    """Leave alone hidden files, our own run folders with their set-aside lists, settings, and caches of `datasets`."""
+    inner = path.relative_to(folder).parts
+    runs = any((folder.joinpath(*inner[:depth]) / "ledger").is_dir() for depth in range(1, len(inner)))
+    if not path.is_file() or runs or any(part.startswith(".") for part in inner):
+        return False
+    if path.name.endswith(".json") and not _has_rows(path):
+        return False
+    saved = path.parent / "state.json"
+    return not (path.suffix == ".arrow" and saved.is_file()) or path.name in _saved_files(saved)
+
+
+def _has_rows(path: Path) -> bool:
+    """Tell whether a .json file in a folder holds rows, not settings: an array, or an object on each of two lines."""
+    with open(path, "rb") as stream:
+        start = stream.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"["):
+        return True
+    rows = re.match(rb"\{[^\n]*\}[ \t\r]*\n\s*\{", start) is not None
+    if not rows:
+        log.info("%s: left alone, it holds no array of rows", path)
+    return rows
+
+
+def _saved_files(state: Path) -> list[str]:
+    try:
+        return [file["filename"] for file in json.loads(state.read_bytes())["_data_files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{state}: not the state of a saved data set ({error})") from None
+
+
+def _file(path: Path, name: Path) -> PoolFile:
+    try:
+        name.as_posix().encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{os.fsencode(path)!r}: the file's name is not UTF-8; rename it") from None
+    return PoolFile(str(path), name.as_posix(), kind_of(path.name) or "")
+
+
+def _glob(place: Path) -> tuple[Path, list[Path]]:
+    """Give the part of a glob before its first mark, and what it matches."""
+    fixed = list(itertools.takewhile(lambda part: not any(mark in part for mark in "*?["), place.parts))
+    root = Path(*fixed) if fixed else Path()
+    rest = place.parts[len(fixed) :]
+    return root, sorted(root.glob(str(Path(*rest)))) if rest else []

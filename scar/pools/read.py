@@ -1,0 +1,151 @@
+"""Read pools: rows of any type of file and layout -> records, one chunk in memory at a time. Knows no model."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scar import formats
+from scar.errors import InputError
+from scar.pools.array import JsonArray
+from scar.pools.cells import Csv
+from scar.pools.columns import ArrowFile, Parquet
+from scar.pools.hub import HubRows
+from scar.pools.lines import JsonLines
+from scar.pools.places import Place, PoolFile, find
+from scar.pools.rows import Row
+from scar.pools.source import Source
+from scar.records import Reason, Record, SetAside, Tiers
+from scar.settings import Reading
+
+PEEK = 200
+"""Rows that detection looks at before it gives up."""
+_SOURCES: dict[str, Callable[[PoolFile], Source]] = {
+    "jsonl": JsonLines,
+    "json": JsonArray,
+    "csv": Csv,
+    "parquet": Parquet,
+    "arrow": ArrowFile,
+    "hub": HubRows,
+}
+
+
+def source(file: PoolFile) -> Source:
+    """Give the reader of a file's type."""
+    return _SOURCES[file.kind](file)
+
+
+def rows_of(files: Sequence[PoolFile]) -> Iterator[Row]:
+    """Yield every row of a pool in order, numbered through."""
+    number = 0
+    for file in files:
+        for row in source(file).rows(number):
+            number = row.address.row + 1
+            yield row
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRow:
+    """What became of one row: its records and set-aside parts, in order, and the columns to carry."""
+
+    items: tuple[Record | SetAside, ...]
+    carried: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRows:
+    """The first rows of a file that can be read, and their lines: what its layout is told by."""
+
+    rows: list[dict[str, Any]]
+    lines: list[int]
+
+    @classmethod
+    def of(cls, file: PoolFile) -> "FirstRows":
+        """Read them."""
+        decoded = ((row.address.line, row.decode()) for row in source(file).rows())
+        good = ((line, row) for line, row in decoded if isinstance(row, dict))
+        found = list(itertools.islice(good, PEEK))
+        return cls([row for _, row in found], [line for line, _ in found])
+
+    def layout(self, file: PoolFile, reading: Reading) -> formats.Layout:
+        """Tell the layout, or take the one that is forced."""
+        return formats.detect(self.rows, reading.format, reading.column_map, file.place, self.lines)
+
+
+class RowReader:
+    """Turns the rows of a pool into records; remembers each file's layout."""
+
+    def __init__(self, files: Sequence[PoolFile], reading: Reading, carry: Sequence[str] = ()) -> None:
+        self.reading = reading
+        self.carry = tuple(carry)
+        self.layouts: dict[str, formats.Layout] = {}
+        present: set[str] = set()
+        whole = True
+        for file in files:
+            first = FirstRows.of(file)
+            self.layouts[file.name] = first.layout(file, reading)
+            present |= {key for row in first.rows for key in row}
+            whole = whole and len(first.rows) < PEEK
+        for column in self.carry:
+            # In a longer file the column may come later: then it is null until it does.
+            if column not in present and whole:
+                raise InputError(
+                    f"no column {column!r} to carry; there are: {', '.join(map(repr, sorted(present)))}"
+                )
+
+    def parse(self, row: Row) -> ParsedRow:
+        """Read one row; what cannot be read is a value. Raises InputError for it only under `strict`."""
+        fields = row.decode()
+        if isinstance(fields, SetAside):
+            items: tuple[Record | SetAside, ...] = (fields,)
+            carried: tuple[str | None, ...] = (None,) * len(self.carry)
+        else:
+            items = self._items(fields, row)
+            carried = tuple(formats.carried(fields, column) for column in self.carry)
+        if self.reading.strict:
+            refuse_first(items)
+        return ParsedRow(items, carried)
+
+    def _items(self, fields: dict[str, Any], row: Row) -> tuple[Record | SetAside, ...]:
+        wanted, layout = self.reading.responses, self.layouts[row.address.file]
+        expanded = list(formats.expand(fields, layout, row.address, self.reading.turns))
+        items = tuple(item for item in expanded if wanted == "all" or item.part in (None, wanted))
+        if items:
+            return items
+        detail = f"no response is named {wanted!r}"
+        return (SetAside(row.address, Reason.MISSING_RESPONSE, detail, expanded[0].id),)
+
+
+def refuse_first(items: Iterable[object]) -> None:
+    """Raise InputError for the first row that was set aside."""
+    for item in items:
+        if isinstance(item, SetAside):
+            where = f"{item.address.file}, line {item.address.line}"
+            raise InputError(f"{where}: {item.reason}: {item.detail} (--strict stops at the first such row)")
+
+
+def read_pool(where: Place | Sequence[Place], reading: Reading | None = None) -> Iterator[Record | SetAside]:
+    """Yield every record of a pool in order, and every row that cannot be one, with its reason."""
+    files = find(where)
+    reader = RowReader(files, reading or Reading())
+    for row in rows_of(files):
+        yield from reader.parse(row).items
+
+
+def read_tiers(where: Place | Sequence[Place], reading: Reading | None = None) -> Iterator[Tiers | SetAside]:
+    """Yield every row of a tiers file whole: the training data of a style ranker."""
+    reading = reading or Reading(format="tiers")
+    files = find(where)
+    layouts = {file.name: FirstRows.of(file).layout(file, reading) for file in files}
+    for name, layout in layouts.items():
+        if layout.name != "tiers":
+            raise InputError(f"{name}: the rows are {layout.name}; training and eval need responses by tier")
+    for row in rows_of(files):
+        fields = row.decode()
+        if isinstance(fields, SetAside):
+            item: Tiers | SetAside = fields
+        else:
+            item = formats.tiers(fields, layouts[row.address.file], row.address)
+        if reading.strict:
+            refuse_first([item])
+        yield item

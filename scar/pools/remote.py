@@ -1,0 +1,110 @@
+"""Pools behind a URL: S3, GCS, HTTP and whatever else fsspec has a file system for (extra `remote`)."""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+from scar.errors import InputError
+from scar.pools.places import SUFFIXES, PoolFile, kind_of
+
+_MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
+"""What stores call the mark that changes with a file's content."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Files of one fsspec file system."""
+
+    system: Any
+
+    def open(self, place: str) -> IO[bytes]:
+        """Open a file; only what is read is fetched."""
+        with told(place):
+            return cast(IO[bytes], self.system.open(self._path(place), "rb"))
+
+    def facts(self, place: str) -> tuple[int, str]:
+        """Give the size, and the store's own mark of the content; the SHA-256 where it has none."""
+        with told(place):
+            info = self.system.info(self._path(place))
+            mark = next((f"{name.lower()}:{info[name]}" for name in _MARKS if info.get(name)), None)
+            if mark is None:
+                with self.system.open(self._path(place), "rb") as stream:
+                    mark = hashlib.file_digest(stream, "sha256").hexdigest()
+            return int(info["size"]), mark
+
+    def _path(self, place: str) -> str:
+        return str(self.system._strip_protocol(place))
+
+
+def find_remote(url: str) -> list[PoolFile]:
+    """List the files that a URL names: a file, a folder or a glob.
+
+    Raises InputError where the extra is missing, the URL holds a secret, or nothing is there.
+    """
+    if urlsplit(url).username or urlsplit(url).password:
+        raise InputError("a pool's URL holds a user name or password; give these in the environment")
+    scheme = url.partition("://")[0]
+    try:
+        from fsspec.core import url_to_fs
+
+        with told(url):
+            system, path = url_to_fs(url)
+    except ImportError as error:
+        raise InputError(
+            f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})"
+        ) from None
+    with told(url):
+        root, paths = _listed(system, path)
+    if not paths:
+        raise InputError(f"{url}: no pool files there (looked for {', '.join(SUFFIXES)})")
+    store = Remote(system)
+    return [
+        PoolFile(
+            system.unstrip_protocol(p), p.removeprefix(root).lstrip("/") or p.rpartition("/")[2], kind, store
+        )
+        for p in paths
+        if (kind := kind_of(p))
+    ]
+
+
+def _listed(system: Any, path: str) -> tuple[str, list[str]]:
+    """Give the folder that names are told from, and the files of our types."""
+    if any(mark in path for mark in "*?["):
+        fixed = path[: min(path.index(mark) for mark in "*?[" if mark in path)].rpartition("/")[0]
+        return fixed, [p for p in sorted(system.glob(path)) if kind_of(p)]
+    if system.isfile(path):
+        return path.rpartition("/")[0], [path] if kind_of(path) else []
+    root = path.rstrip("/")
+    inside = [p for p in sorted(system.find(path)) if kind_of(p) and not _hidden(p.removeprefix(root))]
+    # Settings beside the data are no rows; one that is wanted can be named.
+    return root, [p for p in inside if kind_of(p) != "json"] or inside
+
+
+def _hidden(inner: str) -> bool:
+    return any(part.startswith(".") for part in inner.split("/"))
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Turn what a store answers into an InputError that names the URL, without what may be a secret in it."""
+    bare = urlsplit(url)._replace(query="", fragment="").geturl()
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{bare}: no such file, folder or bucket") from None
+    except PermissionError as error:
+        raise InputError(f"{bare}: the store refuses: {error}") from None
+    except ImportError:
+        raise
+    except (OSError, ValueError, *_client_errors()) as error:  # type: ignore[misc]
+        raise InputError(f"{bare}: not to be had: {type(error).__name__}: {error}") from None
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """Give the bases of the store clients' own errors: only of those that are loaded."""
+    known = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in known if module in sys.modules)
