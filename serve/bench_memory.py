@@ -16,7 +16,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from scar.pools import find, lines
+from scar.pools import find, rows_of
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
         ranker = arguments.ranker or one_layer_bundle(folder)
         if arguments.rows:
             small = folder / "rows.jsonl"
-            rows = islice(lines(find(arguments.pool)[0]), arguments.rows)
-            small.write_bytes(b"".join(line.raw + b"\n" for _, line in rows))
+            rows = islice(rows_of(find(arguments.pool)), arguments.rows)
+            small.write_bytes(b"".join(row.json() + b"\n" for row in rows))
             measure("first rows", small, ranker, folder / "run-rows")
             return
         once = measure("pool", arguments.pool, ranker, folder / "run-once")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scar.bundle import Bundle
-from scar.pools import find, lines
+from scar.pools import find, rows_of
 from scar.serving.engines import processors
 from scar.serving.scorer import Scorer
 
@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temp:
         pool = Path(temp) / "pool.jsonl"
-        rows = [line.raw for _, line in islice(lines(find(arguments.pool)[0]), arguments.rows)]
+        rows = [row.json() for row in islice(rows_of(find(arguments.pool)), arguments.rows)]
         pool.write_bytes(b"".join(row + b"\n" for row in rows))
         original = Original(arguments.ranker, [json.loads(row) for row in rows[:: arguments.every]])
         rounds = []

@@ -64,8 +64,8 @@ def test_columns_map_fields_to_the_names_a_file_has():
 
 
 def test_columns_of_an_unknown_field_list_the_known_ones():
-    with pytest.raises(InputError, match="--columns prompt=.*no such field.*instruction.*response"):
-        records(PLAIN, prompt="instruction")
+    with pytest.raises(InputError, match="--columns question=.*no such field.*instruction.*response"):
+        records(PLAIN, question="instruction")
 
 
 def test_a_mapped_column_that_is_not_there_is_named_with_those_that_are():
@@ -84,10 +84,10 @@ def test_tiers_become_records_in_the_order_of_the_row():
     ]
 
 
-def test_a_tier_that_is_null_is_set_aside_and_the_others_stand():
-    null, good = records({"instruction": "Ask.", "responses": {"human": None, "direct": "D"}})
-    assert (null.reason, null.part) == (Reason.MISSING_RESPONSE, "human")
+def test_a_tier_that_is_null_is_one_that_the_row_does_not_have():
+    (good,) = records({"instruction": "Ask.", "responses": {"human": None, "direct": "D"}})
     assert (good.response, good.part) == ("D", "direct")
+    assert reason({"instruction": "Ask.", "responses": {"human": None}}, "tiers") == Reason.MISSING_RESPONSE
 
 
 def test_the_last_assistant_turn_is_the_response_and_a_later_user_turn_is_ignored():

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scar import pools
 from scar.errors import InputError
-from scar.pools import BOM, PoolFile, RowReader, cut, decode, find, lines, read_pool, read_tiers
+from scar.pools import JsonRow, RowReader, cut, find, read_pool, read_tiers, rows_of, source
+from scar.pools.source import BOM
 from scar.records import Address, Reason, Record, SetAside
 from scar.settings import Reading
 from tests.make import pool_rows, tier_rows, write_jsonl
@@ -27,7 +27,7 @@ def write(path, data):
 
 
 def raws(path):
-    return [(line.address.line, line.raw) for _, line in lines(PoolFile(path, path.name))]
+    return [(row.address.line, row.raw) for row in rows_of(find(path))]
 
 
 def names(where):
@@ -64,7 +64,7 @@ def test_our_own_run_folders_and_hidden_files_are_no_pools(tmp_path):
 
 
 def test_a_chunk_of_huge_rows_ends_early(tmp_path, monkeypatch):
-    monkeypatch.setattr("scar.pools.CHUNK_BYTES", 100)
+    monkeypatch.setattr("scar.pools.chunks.CHUNK_BYTES", 100)
     rows = [{"instruction": "i", "response": "x" * 90}] * 3 + [{"instruction": "i", "response": "y"}] * 3
     path = write_jsonl(tmp_path / "p.jsonl", rows)
     assert [chunk.rows for chunk in cut(find(path), 1000)[1]] == [1, 1, 1, 3]
@@ -133,7 +133,7 @@ def test_a_byte_order_mark_further_down_is_part_of_its_row(tmp_path):
 def test_blank_lines_are_no_rows_but_count_as_lines(tmp_path):
     path = write(tmp_path / "a.jsonl", b'\n{"a":1}\n \t\r\n\n{"a":2}\n\n')
     assert raws(path) == [(2, b'{"a":1}'), (5, b'{"a":2}')]
-    assert [line.address.row for _, line in lines(PoolFile(path, path.name), 7)] == [7, 8]
+    assert [row.address.row for row in source(find(path)[0]).rows(7)] == [7, 8]
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1e", "\r"])
@@ -166,7 +166,7 @@ def test_a_gz_reads_as_its_content(tmp_path):
     ],
 )
 def test_a_line_that_is_no_object_says_why_and_where(raw, expected):
-    item = decode(pools.Line(Address(4, "a.jsonl", 9), raw))
+    item = JsonRow(Address(4, "a.jsonl", 9), raw).decode()
     assert (item.reason, item.address) == (expected, Address(4, "a.jsonl", 9))
 
 
@@ -267,7 +267,7 @@ def test_carried_columns_stand_beside_each_row(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [*pool_rows(2), b"bad"])
     files = find(path)
     reader = RowReader(files, Reading(), ["source"])
-    assert [reader.parse(line).carried for _, line in lines(files[0])] == [("s0",), ("s1",), (None,)]
+    assert [reader.parse(row).carried for row in rows_of(files)] == [("s0",), ("s1",), (None,)]
 
 
 def test_a_layout_is_told_by_the_readable_rows_of_a_file_that_starts_badly(tmp_path):

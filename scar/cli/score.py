@@ -8,12 +8,12 @@ from typing import Any
 from scar.cli.parser import Parser, comma_list, from_flat
 from scar.settings import Reading, Scoring
 
-FLAGS = ("engine", "precision", "graph", "batch_tokens", "chunk_rows", "threads")
+FLAGS = ("engine", "precision", "graph", "aggregate", "batch_tokens", "chunk_rows", "threads")
 
 
 def add_scoring(parser: Parser) -> None:
     """Add the flags of whatever scores a pool."""
-    parser.add_argument("pool", type=str, help="file, folder or glob of .jsonl or .jsonl.gz")
+    parser.add_argument("pool", type=str, help="file, folder, glob, URL or Hub name; jsonl, json, csv, parquet, arrow")
     parser.add_argument("--ranker", type=Path, required=True, help="bundle with exported graphs")
     parser.add_argument(
         "--carry", type=str, default="", help="columns to write beside the scores: source,lang"

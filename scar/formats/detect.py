@@ -58,7 +58,8 @@ def _forced(rows: Sequence[Row], layout: Layout, file: str, lines: Sequence[int]
         likeness = f"it looks like {other.name}: leave --format auto" if other else "leave --format auto"
         raise InputError(
             f"{file}: --format {layout.name} needs the column {layout.column(missing[0])!r}; "
-            f"there are: {_listed(rows)}; {_place(0, lines)}: {shown(rows[0])}; {likeness}, or map it with --columns {missing[0]}=NAME"
+            f"there are: {_listed(rows)}; {_place(0, lines)}: {shown(rows[0])}; {likeness}, "
+            f"or map it with --columns {missing[0]}=NAME"
         )
     return layout
 

@@ -1,6 +1,6 @@
 """Open, stream and cut pools of any type of file; bytes in, records out. Knows no model."""
 
-from scar.pools.cut import Chunk, FileFacts, cut, digest
+from scar.pools.chunks import Chunk, FileFacts, cut, digest
 from scar.pools.places import Place, PoolFile, find, recorded
 from scar.pools.read import FirstRows, ParsedRow, RowReader, read_pool, read_tiers, rows_of, source
 from scar.pools.rows import ArrowRow, JsonRow, Row, TextRow

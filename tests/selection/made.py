@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from scar.files import write_json
-from scar.pools import RowReader, cut, find, lines
+from scar.pools import RowReader, cut, find, rows_of
 from scar.records import Record, SetAside
 from scar.runs import CHUNKS, LEDGER, RUN, SET_ASIDE_PARTS, Plan
 from scar.serving.ledger import Counts, commit
@@ -20,11 +20,7 @@ def make_run(run, pool, scores, *, chunk_rows=3, finished=True):
         (run / folder).mkdir(parents=True)
     plan.write(run)
     left = {name: iter(values) for name, values in scores.items()}
-    rows = [
-        line
-        for number, file in enumerate(files)
-        for _, line in lines(file, sum(f.rows for f in facts[:number]))
-    ]
+    rows = list(rows_of(files))
     for chunk in chunks:
         items = [
             item for line in rows[chunk.row : chunk.row + chunk.rows] for item in reader.parse(line).items

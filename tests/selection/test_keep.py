@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from scar.errors import InputError
 from scar.runs import Plan
-from scar.selection.keep import Output, select, splice
+from scar.selection.keep import Output, select
 from scar.selection.rules import Above, TopK
+from scar.selection.writing import splice
 from tests.make import read_jsonl, write_jsonl
 from tests.selection.made import make_run
 
@@ -205,8 +206,8 @@ def test_an_existing_output_is_replaced_only_when_asked(run, tmp_path):
 @pytest.mark.parametrize(
     "name, named",
     [
-        ("kept.parquet", r"\.jsonl or \.jsonl\.gz"),
-        ("kept", r"\.jsonl or"),
+        ("kept.csv", r"\.jsonl, .*\.parquet"),
+        ("kept", r"\.jsonl, "),
         ("nowhere/kept.jsonl", "nowhere: no such folder"),
     ],
 )

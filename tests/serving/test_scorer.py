@@ -29,10 +29,10 @@ def rows():
 
 def test_a_score_is_a_function_of_the_row_alone(scorer, rows):
     together = scorer.score(rows)
-    alone = np.concatenate([scorer.score([row]) for row in rows])
+    alone = np.concatenate([scorer.score([row]) for row in rows]).pairs
     order = np.random.default_rng(0).permutation(64)
     shuffled = scorer.score([rows[n] for n in order])
-    pairs = scorer.encode([Record.plain(row["instruction"], row["response"]) for row in rows])
+    pairs = scorer.encode([Record.plain(row["instruction"], row["response"]) for row in rows]).pairs
     padded = scorer._model.score_in(pairs, length_batches(pairs.tokens.lengths, 4096), width=128)
     assert together.std() > 0.01
     np.testing.assert_allclose(alone, together, atol=1e-5)
@@ -89,7 +89,7 @@ def test_messages_and_records_are_rows_too(scorer):
 
 
 def test_a_non_finite_score_is_run_alone_and_then_given_up(scorer, rows):
-    pairs = scorer.encode([Record.plain(row["instruction"], row["response"]) for row in rows[:8]])
+    pairs = scorer.encode([Record.plain(row["instruction"], row["response"]) for row in rows[:8]]).pairs
 
     class Sick:
         """Fails on pair 3 in company, and on pair 5 always."""
