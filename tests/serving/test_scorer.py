@@ -29,7 +29,7 @@ def rows():
 
 def test_a_score_is_a_function_of_the_row_alone(scorer, rows):
     together = scorer.score(rows)
-    alone = np.concatenate([scorer.score([row]) for row in rows]).pairs
+    alone = np.concatenate([scorer.score([row]) for row in rows])
     order = np.random.default_rng(0).permutation(64)
     shuffled = scorer.score([rows[n] for n in order])
     pairs = scorer.encode([Record.plain(row["instruction"], row["response"]) for row in rows]).pairs
