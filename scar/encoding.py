@@ -104,6 +104,11 @@ class TextEncoder:
         """Read a `tokenizer.json`."""
         return cls(Tokenizer.from_file(str(path)), pad_id)
 
+    def decode(self, tokens: TokenLists, text: int) -> str:
+        """Give a text as the tokens spell it, special ones too: what a model sees."""
+        ids = tokens.ids[tokens.offsets[text] : tokens.offsets[text + 1]]
+        return str(self._tokenizer.decode(ids.tolist(), skip_special_tokens=False))
+
     def encode(self, texts: Sequence[str], limit: int, cuts: Sequence[Cut] = ()) -> TokenLists:
         """Tokenise texts, each to at most `limit` tokens, special tokens counted.
 

@@ -26,7 +26,7 @@ LAYERS = (
     {"records", "errors", "settings", "files", "bundle"},
     {"formats", "encoding", "evaluation", "card"},
     {"pools", "runs"},
-    {"selection"},
+    {"selection", "inspection"},
     {"serving"},
     {"training"},
     {"cli"},

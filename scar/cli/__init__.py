@@ -17,6 +17,11 @@ COMMANDS = {
         "evaluate",
         "ordering accuracy of a bundle on a tiers file, beside baselines",
     ),
+    "inspect": (
+        "scar.cli.inspect",
+        "inspect",
+        "what a pool was taken for, and what the model will see of it",
+    ),
     "score": ("scar.cli.score", "score", "score every row of a pool into a run folder"),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),

@@ -4,7 +4,7 @@ from scar.formats.detect import detect
 from scar.formats.expand import check, expand
 from scar.formats.layouts import Layout, Row, layout_of
 from scar.formats.tiers import tiers
-from scar.formats.values import RowError, carried, row_id
+from scar.formats.values import RowError, carried, row_id, shown
 
 __all__ = [
     "Layout",
@@ -16,5 +16,6 @@ __all__ = [
     "expand",
     "layout_of",
     "row_id",
+    "shown",
     "tiers",
 ]
