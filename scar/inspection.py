@@ -17,7 +17,7 @@ from scar.errors import InputError
 from scar.formats import Layout, shown
 from scar.formats.layouts import known_fields
 from scar.pools import FirstRows, Place, PoolFile, Row, RowReader, find, rows_of
-from scar.records import Record, SetAside
+from scar.records import Reason, Record, SetAside
 from scar.settings import Reading
 
 ROWS = 100_000
@@ -27,6 +27,14 @@ EXAMPLES = 2
 """Rows shown of each reason."""
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 _WINDOW = 1024
+_OF_LAYOUT = (
+    Reason.MISSING_INSTRUCTION,
+    Reason.MISSING_RESPONSE,
+    Reason.INSTRUCTION_NOT_TEXT,
+    Reason.RESPONSE_NOT_TEXT,
+    Reason.WRONG_LAYOUT,
+)
+"""Reasons that a layout taken wrongly would give."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +107,14 @@ class Inspection:
         lost = sum(self.set_aside.values())
         if lost * 10 > self.records + lost:
             reason, number = self.set_aside.most_common(1)[0]
-            layouts = ", ".join(sorted({file.layout for file in self.files}))
-            told.append(
-                f"{lost / (self.records + lost):.0%} would be set aside, most as {reason} ({number:,}): if {layouts} "
-                "is not what these rows are, force --format, or map the columns with --columns"
-            )
+            remedy = ""
+            if reason in _OF_LAYOUT:
+                layouts = ", ".join(sorted({file.layout for file in self.files}))
+                remedy = (
+                    f": if {layouts} is not what these rows are, force --format, or map them with --columns"
+                )
+            share = lost / (self.records + lost)
+            told.append(f"{share:.0%} would be set aside, most as {reason} ({number:,}){remedy}")
         if self.limit and self.truncated * 10 > self.records:
             told.append(f"{self.truncated / self.records:.0%} are cut at {self.limit} tokens a text")
         return told
@@ -127,7 +138,9 @@ def inspect_pool(
     files = find(pool)
     reader = RowReader(files, reading)
     looks = tuple(_look(file, reader.layouts[file.name]) for file in files)
-    seen = Inspection(looks, "tokens" if encoder else "characters", encoder and encoder.settings.max_tokens)
+    seen = Inspection(
+        looks, "tokens" if encoder else "characters", encoder.settings.max_tokens if encoder else None
+    )
     tally = _Tally(seen, encoder)
     stream = rows_of(files)
     for row in islice(stream, rows):
@@ -183,11 +196,7 @@ class _Tally:
         self._seen.set_aside[str(item.reason)] += 1
         if self._seen.set_aside[str(item.reason)] <= EXAMPLES:
             fields = row.decode()
-            text = (
-                shown(fields)
-                if isinstance(fields, dict)
-                else shown(row.json()[:400].decode("utf-8", "replace"))
-            )
+            text = shown(fields) if isinstance(fields, dict) else row.json()[:120].decode("utf-8", "replace")
             self._seen.examples.append(Example(item, text))
 
     def _record(self, record: Record, layout: str) -> None:
