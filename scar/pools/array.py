@@ -16,6 +16,8 @@ from scar.records import Address, SetAside
 BLOCK = 1 << 20
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 """A whole string, or a bracket; a quotation mark alone opens a string that the buffer does not hold whole."""
+_FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
+"""An object without another inside, whole: what most rows are, found in one step."""
 _BETWEEN = re.compile(rb"[\s,]*")
 _SCALAR = re.compile(rb"[^,\]\s]*")
 
@@ -109,6 +111,8 @@ class _Window:
     def element(self) -> tuple[int, bytes]:
         """Give the element at the place, and go behind it."""
         start, depth = self.offset, 0
+        if flat := _FLAT.match(self._buffer, self._place):
+            return start, self._taken(start, self._before + flat.end())
         if self._buffer[self._place] not in b'{["':
             return start, self._taken(start, self._scalar())
         at = start
