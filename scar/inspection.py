@@ -16,7 +16,7 @@ from scar.encoding import PairEncoder, Template
 from scar.errors import InputError
 from scar.formats import Layout, shown
 from scar.formats.layouts import known_fields
-from scar.pools import FirstRows, Place, PoolFile, Row, RowReader, find, rows_of
+from scar.pools import Place, PoolFile, Row, RowReader, find, rows_of
 from scar.records import Reason, Record, SetAside
 from scar.settings import Reading
 
@@ -137,7 +137,7 @@ def inspect_pool(
     encoder = PairEncoder.of_bundle(Bundle.open(ranker)) if ranker else None
     files = find(pool)
     reader = RowReader(files, reading)
-    looks = tuple(_look(file, reader.layouts[file.name]) for file in files)
+    looks = tuple(_look(file, reader.layouts[file.name], reader.columns[file.name]) for file in files)
     seen = Inspection(
         looks, "tokens" if encoder else "characters", encoder.settings.max_tokens if encoder else None
     )
@@ -150,8 +150,7 @@ def inspect_pool(
     return seen
 
 
-def _look(file: PoolFile, layout: Layout) -> FileLook:
-    present = list(dict.fromkeys(name for row in FirstRows.of(file).rows for name in row))
+def _look(file: PoolFile, layout: Layout, present: Sequence[str]) -> FileLook:
     wanted = {layout.column(name) for name in known_fields(layout.name)}
     read = tuple(name for name in present if name in wanted)
     return FileLook(

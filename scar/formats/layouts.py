@@ -53,11 +53,11 @@ class Layout:
     def fits(self, row: Row) -> bool:
         """Tell whether the row has a value of the right kind in this layout's columns.
 
-        A null does not count: where layouts are joined in one table, every row has all columns.
+        A null or an empty cell does not count: where layouts are joined in one table, every row has all columns.
         """
         values = [(name, self.field(row, name)) for name in FIELDS[self.name]]
         return all(
-            value is not None
+            value not in (None, "")
             and isinstance(nested(value) if name in _KINDS else value, _KINDS.get(name, object))
             for name, value in values
         )

@@ -19,6 +19,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 _FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
 """An object without another inside, whole: what most rows are, found in one step."""
 _BETWEEN = re.compile(rb"[\s,]*")
+_BREAK = re.compile(rb"[ \t]*[\r\n]\s*")
 _SCALAR = re.compile(rb"[^,\]\s]*")
 
 
@@ -34,7 +35,7 @@ class JsonArray:
             yield from JsonLines(self.file).rows(first_row)
             return
         for number, (_, raw) in enumerate(self._elements()):
-            yield JsonRow(Address(first_row + number, self.file.name, number + 1), raw)
+            yield JsonRow(Address(first_row + number, self.file.name, number + 1), one_line(raw))
 
     def marks(self) -> Iterator[Mark]:
         """Yield where each row stands."""
@@ -61,6 +62,11 @@ class JsonArray:
                 "a list inside an object must be taken out first"
             )
         return True
+
+
+def one_line(raw: bytes) -> bytes:
+    """Put an element on one line; JSON has no raw line break inside a string, so this changes no value."""
+    return _BREAK.sub(b" ", raw) if b"\n" in raw or b"\r" in raw else raw
 
 
 def elements(stream: IO[bytes], place: str) -> Iterator[tuple[int, bytes]]:

@@ -15,7 +15,7 @@ from scar.pools.lines import JsonLines
 from scar.pools.places import Place, PoolFile, find
 from scar.pools.rows import Row
 from scar.pools.source import Source
-from scar.records import Reason, Record, SetAside, Tiers
+from scar.records import NOWHERE, Reason, Record, SetAside, Tiers
 from scar.settings import Reading
 
 PEEK = 200
@@ -79,19 +79,35 @@ class RowReader:
         self.reading = reading
         self.carry = tuple(carry)
         self.layouts: dict[str, formats.Layout] = {}
-        present: set[str] = set()
+        self.columns: dict[str, list[str]] = {}
+        """Columns of each file, as its first rows have them."""
+        parts: set[str | None] = set()
         whole = True
         for file in files:
             first = FirstRows.of(file)
-            self.layouts[file.name] = first.layout(file, reading)
-            present |= {key for row in first.rows for key in row}
+            layout = self.layouts[file.name] = first.layout(file, reading)
+            self.columns[file.name] = list(dict.fromkeys(key for row in first.rows for key in row))
+            parts |= {item.part for row in first.rows for item in formats.expand(row, layout, NOWHERE)}
             whole = whole and len(first.rows) < PEEK
+        # In a longer file a column or a part may come later.
+        if whole:
+            self._check_carry()
+            self._check_responses(parts)
+
+    def _check_carry(self) -> None:
+        present = {column for columns in self.columns.values() for column in columns}
         for column in self.carry:
-            # In a longer file the column may come later: then it is null until it does.
-            if column not in present and whole:
+            if column not in present:
                 raise InputError(
                     f"no column {column!r} to carry; there are: {', '.join(map(repr, sorted(present)))}"
                 )
+
+    def _check_responses(self, parts: set[str | None]) -> None:
+        named = sorted(part for part in parts if part is not None)
+        if named and self.reading.responses not in ("all", *named):
+            raise InputError(
+                f"--responses {self.reading.responses}: no response has that name; there are: {', '.join(named)}"
+            )
 
     def parse(self, row: Row) -> ParsedRow:
         """Read one row; what cannot be read is a value. Raises InputError for it only under `strict`."""

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,7 +31,7 @@ class JsonRow:
 
     address: Address
     raw: bytes
-    """Its own bytes, without line end and byte order mark."""
+    """Its own bytes on one line, without line end and byte order mark."""
 
     def decode(self) -> dict[str, Any] | SetAside:
         """Parse the bytes as one JSON object."""
@@ -51,9 +50,8 @@ class JsonRow:
         return row
 
     def json(self) -> bytes:
-        """Give the row's own bytes; a line break between two tokens becomes a space."""
-        # JSON has no raw line break inside a string, so this changes no value.
-        return re.sub(rb"[ \t]*[\r\n]\s*", b" ", self.raw) if b"\n" in self.raw else self.raw
+        """Give the row's own bytes."""
+        return self.raw
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,11 @@ class _Kept:
     parts: list[str | None]
     scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
+    @cached_property
+    def several(self) -> bool:
+        """Whether any kept record is one of several of its row."""
+        return any(part is not None for part in self.parts)
+
     @classmethod
     def of(cls, selection: Selection, run: Path, plan: Plan) -> "_Kept":
         order = np.argsort(selection.rows, kind="stable")
@@ -163,8 +169,8 @@ def _row(row: Row, kept: _Kept, number: int, output: Output) -> KeptRow:
     if not output.added_columns:
         return KeptRow(row, rank)
     values: Added = {"rank": rank, "row": int(kept.rows[number])}
-    if (part := kept.parts[number]) is not None:
-        values["part"] = part
+    if kept.several:
+        values["part"] = kept.parts[number]
     values |= {name: scores[number] for name, scores in kept.scores.items()}
     added = {output.prefix + name: value for name, value in values.items()}
     if clash := [name for name in added if name in fields]:

@@ -25,7 +25,7 @@ GROUP = 1024
 """Rows that are turned into a table together."""
 GROUP_BYTES = 64 << 20
 T = TypeVar("T")
-Added = dict[str, int | str | np.float32]
+Added = dict[str, int | str | np.float32 | None]
 _COLUMNAR = ("parquet", "arrow", "hub")
 
 
@@ -128,6 +128,7 @@ def _texts(added: Added) -> dict[str, str]:
     return {
         name: json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
         for name, value in added.items()
+        if value is not None
     }
 
 
@@ -210,7 +211,8 @@ def _arrow_row(kept: KeptRow) -> tuple[int, pa.RecordBatch]:
 
 
 def _added_type(value: object) -> pa.DataType:
-    return {int: pa.int64(), str: pa.string()}.get(type(value), pa.float32())
+    """Give a column's type: only the name of a part can be text, or absent."""
+    return {int: pa.int64(), str: pa.string(), type(None): pa.string()}.get(type(value), pa.float32())
 
 
 def _batches_by_rank(
