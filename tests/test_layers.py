@@ -15,6 +15,7 @@ HEAVY = {"torch", "lightning", "transformers", "datasets", "torchmetrics", "onnx
 LIGHT_DOORS = [
     "scar",
     "scar.pools",
+    "scar.inspection",
     "scar.selection.rules",
     "scar.selection.keep",
     "scar.serving.run",

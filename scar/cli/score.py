@@ -69,6 +69,8 @@ def print_run(report: Any) -> None:
     )
     for reason, number in sorted(counts.set_aside.items()):
         print(f"  {number:,} {reason}")
+    if aside * 10 > counts.records:
+        print("note: that is much; `scar inspect POOL` shows such rows, and how they were read")
     if counts.truncated:
         print(
             f"truncated: {counts.truncated:,} ({counts.truncated / max(1, counts.scored):.1%} of the scored)"
