@@ -23,7 +23,8 @@ from scar.selection.schema import Clash, Guess, decode_once
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 GROUP = 1024
 """Rows that are turned into a table together."""
-GROUP_BYTES = 64 << 20
+GROUP_BYTES = 16 << 20
+"""Bytes of a row group: they are in memory together, a few times over while they are packed."""
 T = TypeVar("T")
 Added = dict[str, int | str | np.float32 | None]
 _COLUMNAR = ("parquet", "arrow", "hub")
@@ -104,7 +105,7 @@ def _packed(out: Path, stream: IO[bytes]) -> Iterator[Any]:
             yield packed
     elif out.name.endswith(".zst"):
         # Arrow closes what it writes to, and the file has yet to be synced.
-        with pa.CompressedOutputStream(pa.PythonFile(_Unclosed(stream)), "zstd") as packed:
+        with pa.CompressedOutputStream(pa.PythonFile(_Unclosed(stream), mode="w"), "zstd") as packed:
             yield packed
     else:
         yield stream
@@ -220,7 +221,7 @@ def _batches_by_rank(
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     spill, ranks, writer = stack.enter_context(tempfile.TemporaryFile()), [], None
     for rank, batch in batches:
-        writer = writer or pa.ipc.new_file(pa.PythonFile(_Unclosed(spill)), batch.schema)
+        writer = writer or pa.ipc.new_file(pa.PythonFile(_Unclosed(spill), mode="w"), batch.schema)
         writer.write_batch(batch)
         ranks.append(rank)
     if writer is None:
