@@ -37,13 +37,11 @@ class Found:
     revision: str
 
 
-def find(
-    name: str, revision: str | None = None, *, weights: bool = True, what: str = "encoder"
-) -> Found:
+def find(name: str, revision: str | None = None, *, weights: bool = True, what: str = "encoder") -> Found:
     """Look a model up: a folder, then the demo package, then the hub cache, then the hub.
 
     A `revision` is one of the hub's: the demo package is passed over. Without `weights` only config and tokenizer are
-    fetched and needed. Raises InputError where the model is nowhere, saying where was looked; `what` is what it calls it.
+    fetched and needed. Raises InputError where the model is nowhere, saying where was looked; `what` names it there.
     """
     if Path(name).is_dir():
         if revision:

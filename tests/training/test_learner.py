@@ -8,7 +8,7 @@ import torch
 from scar.settings import StyleSettings
 from scar.training import backbone
 from scar.training.data import Groups, teaching_rows
-from scar.training.fit import pair_encoder, build
+from scar.training.fit import build, pair_encoder
 from scar.training.learner import StyleLearner
 from tests.make import tier_rows, write_jsonl
 
