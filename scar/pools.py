@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from scar import formats
+from scar import formats, original
 from scar.errors import InputError
 from scar.files import sha256
 from scar.records import Address, Reason, Record, SetAside, Tiers
@@ -140,12 +140,17 @@ def _glob(place: Path) -> tuple[Path, list[Path]]:
 
 def digest(where: str | Path) -> str:
     """Give one SHA-256 of a pool: of its file, or of the names and hashes of its files."""
-    files = find(where)
+    files = _original_files(where) or find(where)
     if len(files) == 1:
         return sha256(files[0].path)
     return hashlib.sha256(
         "".join(f"{file.name} {sha256(file.path)}\n" for file in files).encode()
     ).hexdigest()
+
+
+def _original_files(where: str | Path) -> list[PoolFile]:
+    """Give the files of a folder in the original's training layout, which is no pool but lists that belong together."""
+    return [PoolFile(path, path.name) for path in original.files(Path(where))]
 
 
 def lines(file: PoolFile, first_row: int = 0) -> Iterator[tuple[int, Line]]:
@@ -284,6 +289,9 @@ def read_pool(
 def read_tiers(where: str | Path, reading: Reading | None = None) -> Iterator[Tiers | SetAside]:
     """Yield every row of a tiers file whole: the training data of a style ranker."""
     reading = reading or Reading(format="tiers")
+    if isinstance(where, str | Path) and original.is_original(Path(where)):
+        yield from _read_original(Path(where), reading)
+        return
     files = find(where)
     layouts = {file.name: _layout(file, _first_rows(file), reading) for file in files}
     for name, layout in layouts.items():
@@ -294,6 +302,15 @@ def read_tiers(where: str | Path, reading: Reading | None = None) -> Iterator[Ti
         item = (
             row if isinstance(row, SetAside) else formats.tiers(row, layouts[line.address.file], line.address)
         )
+        if reading.strict:
+            _refuse_first([item])
+        yield item
+
+
+def _read_original(folder: Path, reading: Reading) -> Iterator[Tiers | SetAside]:
+    if reading.column_map:
+        raise InputError(f"{folder}: --columns {reading.columns}: the original's lists have fixed names")
+    for item in original.read_original(folder):
         if reading.strict:
             _refuse_first([item])
         yield item

@@ -1,6 +1,7 @@
 """Import: a checkpoint of the original scores as it does there, and what is not one is refused in one line."""
 
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -13,13 +14,12 @@ from safetensors.torch import load_file, save_file
 from scar import Record, Scorer
 from scar.bundle import Bundle
 from scar.cli import main
-from scar.encoding import PairEncoder
 from scar.pools import read_pool
-from scar.training.engine import torch_towers
-from scar.training.save import load_ranker
 from tests.make import pool_rows, tiny_encoder, write_jsonl
 
 BATCH = 8
+log = logging.getLogger("tests")
+"""Shown by `pytest -o log_cli=true --log-cli-level=INFO`."""
 
 
 def original(folder, kind="bert", *, width=24, seed=3, **more):
@@ -58,31 +58,23 @@ def original_scores(checkpoint, rows):
     return np.array([*scores, last.item()])
 
 
-def torch_scores(bundle, rows):
-    """Score rows with a bundle's weights in torch."""
-    opened = Bundle.open(bundle)
-    encoder = PairEncoder.of_bundle(opened)
-    pairs = encoder.encode((row.turns, row.response) for row in rows)
-    return torch_towers(load_ranker(opened), encoder.settings.pad_id, 2048).score(pairs)
-
-
-def largest_difference(tmp_path, kind, pool, rows, capsys):
-    """Import, export and score; gives the largest difference from the original's scores, and their spread."""
+def largest_difference(tmp_path, kind, pool, rows):
+    """Import, export and score; gives the largest difference from the original's scores."""
     checkpoint, _ = original(tmp_path, kind)
+    (checkpoint / "model.safetensors").unlink()
     wanted = original_scores(checkpoint, rows)
     bundle = tmp_path / "bundle"
     assert main(["import", str(checkpoint), "--out", str(bundle)]) == 0
     assert main(["export", str(bundle), "--rows", str(pool)]) == 0
     difference = np.abs(Scorer.load(bundle).score(rows) - wanted).max()
-    with capsys.disabled():
-        print(f"\n{kind}: {len(rows)} rows, largest difference {difference:.2g}, sigma {wanted.std():.2g}")
+    log.info("%s: %d rows, largest difference %.2g, sigma %.2g", kind, len(rows), difference, wanted.std())
     return difference
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_made_rows_score_as_with_the_original(kind, tmp_path, capsys):
+def test_made_rows_score_as_with_the_original(kind, tmp_path):
     pool = write_jsonl(tmp_path / "pool.jsonl", [*pool_rows(48), long_row()])
-    assert largest_difference(tmp_path, kind, pool, list(read_pool(pool)), capsys) <= 1e-5
+    assert largest_difference(tmp_path, kind, pool, list(read_pool(pool))) <= 1e-5
 
 
 def long_row():
@@ -92,14 +84,14 @@ def long_row():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_real_rows_score_as_with_the_original(kind, tmp_path, scar_data, capsys):
+def test_real_rows_score_as_with_the_original(kind, tmp_path, scar_data):
     pool = scar_data / "pool.jsonl.gz"
     rows = []
     for row in read_pool(pool):
         rows += [row] if isinstance(row, Record) else []
         if len(rows) == 201:
             break
-    assert largest_difference(tmp_path, kind, pool, rows, capsys) <= 1e-5
+    assert largest_difference(tmp_path, kind, pool, rows) <= 1e-5
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +142,15 @@ def test_an_imported_encoder_can_be_trained_on(checkpoint, tmp_path):
     assert load(str(tmp_path / "b")).trained_pooler
 
 
-def test_safetensors_are_read_before_a_pickle(copy, tmp_path):
+def test_safetensors_are_read_before_a_pickle(checkpoint, copy, tmp_path):
     weights = torch.load(copy / "pytorch_model.bin", weights_only=True)
     save_file({key: tensor.contiguous() for key, tensor in weights.items()}, copy / "model.safetensors")
+    assert main(["import", str(checkpoint), "--out", str(tmp_path / "a")]) == 0
     (copy / "pytorch_model.bin").write_bytes(b"never opened")
     assert main(["import", str(copy), "--out", str(tmp_path / "b")]) == 0
     assert Bundle.open(tmp_path / "b").ranker["imported"]["file"] == "model.safetensors"
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
+    assert set(one) == set(two) and all(torch.equal(one[key], two[key]) for key in one)
 
 
 class Sentinel:
