@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from scar import Record, Scorer
 from scar.bundle import Bundle
 from scar.cli import main
+from scar.errors import InputError
 from scar.pools import read_pool
 from tests.make import pool_rows, tiny_encoder, write_jsonl
 
@@ -257,10 +258,74 @@ def change_config(folder, **changes):
         ({"encoder_name": "no/such-encoder"}, "not a folder"),
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(changes, told, copy, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+def test_a_config_that_does_not_fit_is_refused(changes, told, copy, cache, tmp_path, capsys):
     change_config(copy, **changes)
     assert told in refused(capsys, copy, tmp_path)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of the hub, and no hub behind it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return tmp_path / "cache"
+
+
+def cached(cache, name, folder, *left_out):
+    """Put a folder into the cache of the hub as a repository's only version."""
+    place = cache / f"models--{name.replace('/', '--')}"
+    shutil.copytree(folder, place / "snapshots" / ("1" * 40), ignore=shutil.ignore_patterns(*left_out))
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("1" * 40)
+
+
+def test_a_snapshot_of_the_encoder_without_weights_is_whole_for_an_import(copy, cache, tmp_path, capsys):
+    from scar.training.backbone import find
+
+    encoder = json.loads((copy / "config.json").read_text())["encoder_name"]
+    cached(cache, "org/encoder", encoder, "*.safetensors")
+    cached(cache, "org/scar", copy)
+    arguments = ["import", "org/scar", "--encoder", "org/encoder", "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    ranker = Bundle.open(tmp_path / "b").ranker
+    found = {key: ranker["encoder"][key] for key in ("name", "origin", "revision")}
+    assert found == {"name": "org/encoder", "origin": "hub cache", "revision": "1" * 40}
+    assert ranker["imported"]["name"] == "org/scar" and ranker["imported"]["revision"] == "1" * 40
+    with pytest.raises(InputError, match="as a whole"):
+        find("org/encoder")
+    assert main([*arguments[:-1], str(tmp_path / "c"), "--revision", "2" * 40]) == 2
+    assert "org/encoder" in capsys.readouterr().err
+
+
+def test_no_weights_of_the_encoder_are_asked_of_the_hub(copy, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def download(name, *, allow_patterns, **_):
+        asked.extend(allow_patterns)
+        raise OSError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert "org/encoder" in refused(capsys, copy, tmp_path, "--encoder", "org/encoder")
+    assert "*.json" in asked and not any("safetensors" in pattern or "bin" in pattern for pattern in asked)
+
+
+def test_the_demo_package_stands_for_minilm(tmp_path, cache):
+    from scar.training import demo_encoder
+    from scar.training.backbone import load
+
+    if not demo_encoder.find():
+        pytest.skip("the demo package is not installed")
+    weights = {"encoder." + key: tensor for key, tensor in load(demo_encoder.NAME).model.state_dict().items()}
+    for network, sizes in (("relation_network", (768, 8, 384)), ("output_layer", (768, 8, 1))):
+        for layer, wide, narrow in ((0, *sizes[:2]), (2, *sizes[1:])):
+            weights[f"{network}.{layer}.weight"] = torch.randn(narrow, wide)
+            weights[f"{network}.{layer}.bias"] = torch.zeros(narrow)
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    config = {"encoder_name": demo_encoder.NAME, "hidden_dim": 384, "linear_dim": 8}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert main(["import", str(tmp_path), "--out", str(tmp_path / "b")]) == 0
+    encoder = Bundle.open(tmp_path / "b").ranker["encoder"]
+    assert encoder["origin"] == demo_encoder.ORIGIN and (tmp_path / "b" / "tokenizer.json").is_file()
 
 
 @pytest.mark.parametrize("name", ["config.json", "pytorch_model.bin"])
