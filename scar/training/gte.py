@@ -13,8 +13,8 @@ from transformers.models.gte import GteConfig
 
 from scar.errors import InputError
 from scar.files import read_json
+from scar.training.sources import CONFIG
 
-CONFIG = "config.json"
 REMOTE_TYPE = "new"
 _SHARED = (
     "vocab_size",

@@ -31,10 +31,11 @@ from scar.card import hub_card
 from scar.encoding import PairEncoder, TextEncoder, TextSettings
 from scar.errors import GateError, InputError
 from scar.files import atomic, new_folder, read_json, write_json
-from scar.training.backbone import UNLOADABLE, Backbone, Found, first_line, load_tokenizer
+from scar.training.backbone import UNLOADABLE, Backbone, first_line, load_tokenizer
 from scar.training.gte import native_config
 from scar.training.keys import load_encoder, load_heads
 from scar.training.save import load_ranker, write_weights
+from scar.training.sources import Found
 from scar.training.style import StyleRanker
 
 HEADS = "style_head.safetensors"
@@ -132,6 +133,7 @@ class ReadBack:
     """A folder of ours, loaded."""
 
     described: dict[str, Any]
+    evaluation: dict[str, Any] | None
     ranker: StyleRanker
     backbone: Backbone
     encoder: PairEncoder
@@ -141,12 +143,17 @@ def read_hub_folder(found: Found) -> ReadBack:
     """Load what `write_hub_folder` wrote. Raises InputError for a folder that was changed since."""
     folder = found.path
     described = read_json(folder / RANKER, "a folder made by --to-hub-folder has one")
+    path = folder / EVALUATION
+    evaluation = read_json(path, "evaluate again") if path.is_file() else None
     try:
-        hidden, head = described["encoder"]["hidden_size"], described["head"]
-        width, pooling, text = head["width"], head["pooling"], TextSettings.of(described)
-        _ = described["name"], described["tiers"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / RANKER}: not of a style ranker ({first_line(error)})") from None
+        hidden, head = int(described["encoder"]["hidden_size"]), described["head"]
+        width, pooling, text = int(head["width"]), head["pooling"], TextSettings.of(described)
+        # The card reads all the rest: what it can be written of is whole.
+        hub_card(described, evaluation, graphs=False)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: {RANKER} and {EVALUATION} are not of a style ranker ({first_line(error)})"
+        ) from None
     try:
         config = native_config(folder)
         tokenizer = load_tokenizer(folder, config)
@@ -162,6 +169,7 @@ def read_hub_folder(found: Found) -> ReadBack:
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     return ReadBack(
         described,
+        evaluation,
         ranker,
         Backbone(model, tokenizer, found, trained_pooler=pooling == "pooler"),
         PairEncoder(TextEncoder(backend, text.pad_id), text),

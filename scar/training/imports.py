@@ -23,12 +23,13 @@ from scar.errors import InputError
 from scar.files import read_json, refuse_existing, sha256, write_json
 from scar.settings import StyleSettings
 from scar.training import backbone as backbones
-from scar.training.backbone import UNLOADABLE, Backbone, Found, first_line
+from scar.training.backbone import UNLOADABLE, Backbone, first_line
 from scar.training.fit import pair_encoder
-from scar.training.gte import CONFIG, native_config
+from scar.training.gte import native_config
 from scar.training.hub_folder import HEADS, NETWORKS, read_hub_folder
 from scar.training.keys import gives_pooler_output, load_encoder, load_heads
 from scar.training.save import describe_model, versions, write_model
+from scar.training.sources import CONFIG, Found, find, has_tokenizer
 from scar.training.style import StyleRanker
 
 PICKLED = "pytorch_model.bin"
@@ -81,7 +82,7 @@ def import_checkpoint(
     refuse_existing(out, overwrite=overwrite)
     refuse_foreign(out)
     _refuse_file(Path(checkpoint))
-    found = backbones.find(checkpoint, what="checkpoint")
+    found = find(checkpoint, what="checkpoint")
     if (found.path / HEADS).is_file():
         if encoder or revision:
             raise InputError(
@@ -187,8 +188,8 @@ def _build(
     """Make the encoder of its config, put the heads on it, and give both the checkpoint's weights."""
     if not settings.encoder:
         raise InputError(f"{source.found.path / CONFIG}: no encoder_name; name the encoder with --encoder")
-    found = backbones.find(settings.encoder, settings.revision, weights=False)
-    own = own_tokenizer and backbones.has_tokenizer(source.found.path)
+    found = find(settings.encoder, settings.revision, weights=False)
+    own = own_tokenizer and has_tokenizer(source.found.path)
     part = {k.removeprefix(ENCODER): w for k, w in source.weights.items() if k.startswith(ENCODER)}
     try:
         config = native_config(found.path)
@@ -227,8 +228,7 @@ def _import_hub_folder(found: Found, out: Path, name: str | None, *, overwrite: 
             if (found.path / kept).is_file():
                 shutil.copyfile(found.path / kept, folder / kept)
         write_json(folder / RANKER, described)
-        evaluation = folder / EVALUATION
-        write_card(folder, described, read_json(evaluation, "") if evaluation.is_file() else None)
+        write_card(folder, described, back.evaluation)
     return ImportReport(out, described["imported"], described["encoder"]["name"], back.ranker.pooling)
 
 

@@ -142,7 +142,9 @@ def test_flags_that_do_not_go_together_are_refused(more, told, bundle, capsys):
     ("file", "content", "told"),
     [
         ("ranker.json", "{}", "not of a style ranker"),
+        ("ranker.json", "[]", "not of a style ranker"),
         ("ranker.json", "[", "not readable as JSON"),
+        ("evaluation.json", '{"rows": 1}', "evaluation.json are not of a style ranker"),
         ("model.safetensors", "x", "folder"),
         ("style_head.safetensors", "x", "folder"),
     ],

@@ -280,7 +280,7 @@ def cached(cache, name, folder, *left_out):
 
 
 def test_a_snapshot_of_the_encoder_without_weights_is_whole_for_an_import(copy, cache, tmp_path, capsys):
-    from scar.training.backbone import find
+    from scar.training.sources import find
 
     encoder = json.loads((copy / "config.json").read_text())["encoder_name"]
     cached(cache, "org/encoder", encoder, "*.safetensors")
