@@ -71,8 +71,8 @@ def one_layer_bundle(folder: Path) -> Path:
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    from scar.training.backbone import find as find_encoder
     from scar.training.demo_encoder import NAME
+    from scar.training.sources import find as find_encoder
 
     found = find_encoder(NAME).path
     config = AutoConfig.from_pretrained(found)

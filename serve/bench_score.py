@@ -75,7 +75,7 @@ class Original:
         from style_ranker.ranker.model import StyleRanker, StyleRankerConfig
         from transformers import AutoTokenizer
 
-        from scar.training.backbone import find as find_encoder
+        from scar.training.sources import find as find_encoder
 
         bundle = Bundle.open(ranker).ranker
         encoder = str(find_encoder(bundle["encoder"]["name"]).path)

@@ -25,7 +25,7 @@ LIGHT_DOORS = [
 ]
 LAYERS = (
     {"records", "errors", "settings", "files", "bundle"},
-    {"formats", "encoding", "evaluation", "card"},
+    {"formats", "encoding", "evaluation", "card", "original"},
     {"pools", "runs"},
     {"selection", "inspection"},
     {"serving"},
@@ -33,7 +33,7 @@ LAYERS = (
     {"cli"},
     {"__main__"},
 )
-SERVING_SIDE = ["formats", "encoding", "evaluation", "pools", "runs", "selection", "serving"]
+SERVING_SIDE = ["formats", "original", "encoding", "evaluation", "pools", "runs", "selection", "serving"]
 
 
 def loaded_by(statement):

@@ -180,7 +180,7 @@ def scar_tool_worker(folder: Path) -> None:
     from style_ranker.rank import score_pairs
     from style_ranker.ranker import train as original
 
-    from scar.training.backbone import find
+    from scar.training.sources import find
 
     files = {f"{tier}_file_path": str(folder / f"{tier}.json") for tier in TIERS}
     for tier in TIERS:

@@ -12,6 +12,7 @@ from scar.errors import GateError, InputError, RunError
 COMMANDS = {
     "train style": ("scar.cli.train", "style", "train a style ranker on rows with responses by tier"),
     "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
+    "import": ("scar.cli.import_", "import_", "turn a published SCAR checkpoint into a bundle"),
     "eval": (
         "scar.cli.evaluate",
         "evaluate",

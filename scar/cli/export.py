@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
@@ -19,19 +20,47 @@ def export(arguments: Sequence[str]) -> None:
         "export", "Write a bundle's ONNX graphs into it, each compared with the model on real rows."
     )
     parser.add_argument("bundle", type=Path, help="folder made by `scar train`")
-    parser.add_argument("--graphs", type=str, default="auto", help="auto, reference, or reference,fused")
+    parser.add_argument("--graphs", type=str, help="auto (default), reference, or reference,fused")
     parser.add_argument("--rows", type=Path, help="pool to compare on; default: rows kept at training")
+    parser.add_argument(
+        "--to-hub-folder",
+        dest="folder",
+        type=Path,
+        help="write a folder that transformers loads, with the graphs that there are; "
+        "graphs are made only where --graphs or --rows is given too",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --to-hub-folder")
+    parser.add_argument(
+        "--push-to-hub",
+        dest="repository",
+        type=str,
+        help="push that folder to the hub as ORG/NAME; the token is the one of HF_TOKEN or `hf auth login`",
+    )
+    parser.add_argument("--private", action="store_true", help="make a new --push-to-hub repository private")
     parser.add_settings(Reading)
     values = parser.read(arguments)
+    if values["private"] and not values["repository"]:
+        raise InputError("--private goes with --push-to-hub")
+    if values["overwrite"] and not values["folder"]:
+        raise InputError("--overwrite goes with --to-hub-folder; graphs are replaced without it")
+    published = values["folder"] or values["repository"]
+    if values["graphs"] or values["rows"] or not published:
+        _export_graphs(values)
+    if published:
+        _publish(values)
+
+
+def _export_graphs(values: dict[str, Any]) -> None:
     try:
         from scar.training.export import export as export_bundle
     except ImportError as error:
-        raise InputError(
-            f"export needs the train extra: pip install 'scar-rank[train,cpu]' ({error})"
-        ) from None
+        raise _no_extra(error) from None
     quiet()
     report = export_bundle(
-        values["bundle"], graphs=values["graphs"], rows=values["rows"], reading=from_flat(Reading, values)
+        values["bundle"],
+        graphs=values["graphs"] or "auto",
+        rows=values["rows"],
+        reading=from_flat(Reading, values),
     )
     table = Table("graph", "gate", "rows", "largest difference", "allowed", "note", box=SIMPLE)
     for record in report.records:
@@ -48,6 +77,25 @@ def export(arguments: Sequence[str]) -> None:
         )
     console().print(table)
     print(f"bundle: {report.bundle}   next: scar score POOL --ranker {report.bundle} --out RUN")
+
+
+def _publish(values: dict[str, Any]) -> None:
+    try:
+        from scar.training.hub import push
+        from scar.training.hub_folder import export_hub_folder
+    except ImportError as error:
+        raise _no_extra(error) from None
+    quiet()
+    if values["folder"]:
+        folder = export_hub_folder(values["bundle"], values["folder"], overwrite=values["overwrite"])
+        print(f"folder: {folder}   read it back: scar import {folder} --out B")
+    if values["repository"]:
+        address = push(values["bundle"], values["repository"], private=values["private"])
+        print(f"pushed: {address}")
+
+
+def _no_extra(error: ImportError) -> InputError:
+    return InputError(f"export needs the train extra: pip install 'scar-rank[train,cpu]' ({error})")
 
 
 def _worst(*differences: float | None) -> str:

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from scar import original
 from scar.errors import InputError
 from scar.pools.places import Place, PoolFile, find
 from scar.pools.read import source
@@ -62,7 +64,10 @@ def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], li
 
 def digest(where: Place | Sequence[Place]) -> str:
     """Give one hash of a pool: of its file, or of the names and hashes of its files."""
-    marks = [(file.name, file.facts()[1]) for file in find(where)]
+    lists = original.files(Path(where)) if isinstance(where, str | Path) else []
+    # A folder in the original's training layout is no pool, but lists that belong together.
+    files = [PoolFile(str(path), path.name, "json") for path in lists] or find(where)
+    marks = [(file.name, file.facts()[1]) for file in files]
     if len(marks) == 1:
         return marks[0][1]
     return hashlib.sha256("".join(f"{name} {mark}\n" for name, mark in marks).encode()).hexdigest()

@@ -3,9 +3,10 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from scar import formats
+from scar import formats, original
 from scar.errors import InputError
 from scar.pools.array import JsonArray
 from scar.pools.cells import Csv
@@ -151,6 +152,9 @@ def read_pool(where: Place | Sequence[Place], reading: Reading | None = None) ->
 def read_tiers(where: Place | Sequence[Place], reading: Reading | None = None) -> Iterator[Tiers | SetAside]:
     """Yield every row of a tiers file whole: the training data of a style ranker."""
     reading = reading or Reading(format="tiers")
+    if isinstance(where, str | Path) and original.is_original(Path(where)):
+        yield from _read_original(Path(where), reading)
+        return
     files = find(where)
     layouts = {file.name: FirstRows.of(file).layout(file, reading) for file in files}
     for name, layout in layouts.items():
@@ -162,6 +166,15 @@ def read_tiers(where: Place | Sequence[Place], reading: Reading | None = None) -
             item: Tiers | SetAside = fields
         else:
             item = formats.tiers(fields, layouts[row.address.file], row.address)
+        if reading.strict:
+            refuse_first([item])
+        yield item
+
+
+def _read_original(folder: Path, reading: Reading) -> Iterator[Tiers | SetAside]:
+    if reading.column_map:
+        raise InputError(f"{folder}: --columns {reading.columns}: the original's lists have fixed names")
+    for item in original.read_original(folder):
         if reading.strict:
             refuse_first([item])
         yield item

@@ -1,95 +1,27 @@
-"""Any Hugging Face text encoder: find it, load it, freeze part of it. Knows no head and no loss."""
+"""Any Hugging Face text encoder: load it, freeze part of it. Knows no head and no loss."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
-from scar.bundle import RANKER, WEIGHTS
+from scar.bundle import MANIFEST, RANKER, WEIGHTS
 from scar.errors import InputError
-from scar.files import sha256
-from scar.training import demo_encoder
-
-log = logging.getLogger("scar")
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where an encoder was found, and which version of it."""
-
-    name: str
-    path: Path
-    origin: str
-    revision: str
-
-
-def find(name: str, revision: str | None = None) -> Found:
-    """Look an encoder up: a folder, then the demo package, then the hub cache, then the hub.
-
-    A `revision` is one of the hub's: the demo package is passed over. Raises InputError where the encoder is nowhere,
-    saying where was looked.
-    """
-    if Path(name).is_dir():
-        if revision:
-            raise InputError(f"encoder {name!r} is a folder: it has no revision {revision!r}")
-        return Found(name, Path(name), "folder", _folder_revision(Path(name)))
-    if name == demo_encoder.NAME and not revision and (folder := demo_encoder.find()):
-        log.info("encoder %s: taken from the installed package %s", name, demo_encoder.PACKAGE)
-        return Found(name, folder, demo_encoder.ORIGIN, f"sha256:{demo_encoder.SHA256}")
-    return _from_hub(name, revision)
-
-
-def _folder_revision(folder: Path) -> str:
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
-    return "sha256:" + ",".join(sha256(path) for path in weights) if weights else "unknown"
-
-
-_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin"]
-_ELSEWHERE = ["*/*"]
-"""Sub-folders hold the weights once more, for other runtimes."""
-
-
-def _from_hub(name: str, revision: str | None) -> Found:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    reason: Exception | None = None
-    for local in (True, False):
-        try:
-            found = snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=_FILES,
-                ignore_patterns=_ELSEWHERE,
-                local_files_only=local,
-            )
-        except HFValidationError:
-            raise InputError(
-                f"encoder {name!r}: no such folder, and not a name that the hub could have"
-            ) from None
-        # The bases of the hub's own error are those of the HTTP library that this version of it is built on.
-        except (LocalEntryNotFoundError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]
-            reason = error
-            continue
-        if _whole(Path(found)):
-            # A snapshot's folder is named by its commit.
-            return Found(name, Path(found), "hub cache" if local else "hub", Path(found).name)
-    why = type(reason).__name__ if reason else "its files hold no weights"
-    raise InputError(
-        f"encoder {name!r}: not a folder, not in the hub cache as a whole, and not to be had from the hub ({why}); "
-        "give a folder with --encoder"
-    )
-
-
-def _whole(folder: Path) -> bool:
-    """Tell whether a snapshot has weights: an interrupted download leaves a folder without."""
-    return bool([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+from scar.files import read_json
+from scar.training.gte import native_config
+from scar.training.sources import TOKENIZERS, Found, find, has_tokenizer
 
 
 @dataclass(frozen=True)
@@ -132,48 +64,64 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
     `dropout` replaces every dropout rate of the checkpoint's config. Raises InputError where it is not to be had.
     """
     found = find(name, revision)
-    if not any(path for pattern in _TOKENIZERS for path in found.path.glob(pattern)):
-        # transformers would make up a tokenizer that knows no word, and say nothing.
-        raise InputError(f"encoder {name!r} ({found.path}): no tokenizer files ({', '.join(_TOKENIZERS)})")
     try:
-        config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
+        config: Any = native_config(found.path)
         for rate in DROPOUTS if dropout is not None else ():
             if hasattr(config, rate):
                 setattr(config, rate, dropout)
-        tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False)
+        tokenizer = load_tokenizer(found.path, config)
         model, missing = _load_model(found.path, config)
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
-        raise InputError(
-            f"encoder {name!r} ({found.path}): {(str(error).splitlines() or ['?'])[0]}"
-        ) from None
-    if not getattr(tokenizer, "is_fast", False):
-        raise InputError(f"encoder {name!r}: no fast tokenizer; scoring without transformers needs one")
+    except UNLOADABLE as error:
+        raise InputError(f"encoder {name!r} ({found.path}): {first_line(error)}") from None
     lost = sorted(key for key in missing if "pooler" not in key)
     if lost:
         raise InputError(
             f"encoder {name!r}: {len(lost)} weights are missing from the checkpoint, such as {lost[0]}"
         )
-    return Backbone(
-        model, cast(PreTrainedTokenizerFast, tokenizer), found, _has_trained_pooler(model, missing)
-    )
+    return Backbone(model, tokenizer, found, _has_trained_pooler(model, missing))
 
 
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+UNLOADABLE = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError, StrictDataclassError)
+"""What transformers raises for files that it cannot make a model or a tokenizer of."""
+
+
+def first_line(error: Exception) -> str:
+    """Give the first line of an error: transformers goes on for a page."""
+    return (str(error).splitlines() or ["?"])[0]
+
+
+def load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a folder, as it belongs to an encoder of this config."""
+    if not has_tokenizer(folder):
+        # transformers would make up a tokenizer that knows no word, and say nothing.
+        raise InputError(f"{folder}: no tokenizer files ({', '.join(TOKENIZERS)})")
+    tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(f"{folder}: no fast tokenizer; scoring without transformers needs one")
+    return cast(PreTrainedTokenizerFast, tokenizer)
 
 
 def _load_model(folder: Path, config: Any) -> tuple[PreTrainedModel, set[str]]:
     """Load a checkpoint, or the encoder of one of our bundles; gives the model and the weights that it lacks."""
-    if not (folder / RANKER).is_file():
+    if not (folder / MANIFEST).is_file():
         model, info = AutoModel.from_pretrained(
             folder, config=config, output_loading_info=True, trust_remote_code=False, dtype=torch.float32
         )
-        return model, set(info["missing_keys"])
+        return model, set(info["missing_keys"]) | _filler(folder)
     model = AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)  # type: ignore[no-untyped-call]
     prefix = "encoder."
     weights = {
         k.removeprefix(prefix): w for k, w in load_file(folder / WEIGHTS).items() if k.startswith(prefix)
     }
     return model, set(model.load_state_dict(weights, strict=False).missing_keys)
+
+
+def _filler(folder: Path) -> set[str]:
+    """Give the weights of a folder made by `--to-hub-folder` that only fill a place: an unused pooler's."""
+    if not (folder / RANKER).is_file():
+        return set()
+    ranker = read_json(folder / RANKER, "make the folder again")
+    return {"pooler"} if ranker["head"]["pooling"] == "first_token" else set()
 
 
 def _has_trained_pooler(model: nn.Module, missing: Any) -> bool:

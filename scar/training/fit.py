@@ -91,7 +91,7 @@ def train_style(
         raise InputError(f"{data}: no pair of tiers passes the constraint {mode!r}: nothing to train on")
     torch.manual_seed(settings.seed)
     backbone = backbones.load(settings.encoder, settings.revision, settings.dropout)
-    encoder = _pair_encoder(backbone, settings)
+    encoder = pair_encoder(backbone, settings)
     ranker = build(backbone, settings)
     groups = StyleData(
         Groups.of(rows, teaching, encoder, settings), _groups(splits.validation, encoder, settings), settings
@@ -136,7 +136,8 @@ def build(backbone: Backbone, settings: StyleSettings) -> StyleRanker:
     return ranker.train()
 
 
-def _pair_encoder(backbone: Backbone, settings: StyleSettings) -> PairEncoder:
+def pair_encoder(backbone: Backbone, settings: StyleSettings) -> PairEncoder:
+    """Make the text path of a ranker out of its encoder's tokenizer; InputError where the encoder takes less."""
     limit = backbones.positions(backbone.model)
     if limit is not None and settings.max_tokens > limit:
         raise InputError(

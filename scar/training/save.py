@@ -13,6 +13,7 @@ import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save
+from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 import scar
@@ -56,12 +57,7 @@ class Trained:
 def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, *, overwrite: bool) -> None:
     """Write the bundle whole, or not at all."""
     with new_bundle(out, overwrite=overwrite) as folder:
-        weights = {name: tensor.contiguous() for name, tensor in trained.ranker.state_dict().items()}
-        with atomic(folder / WEIGHTS) as stream:
-            stream.write(save(weights, metadata={"format": "pt"}))
-        trained.backbone.model.config.save_pretrained(folder)
-        trained.backbone.tokenizer.save_pretrained(folder)
-        write_json(folder / TOKENIZER_CHECK, tokenizer_check(trained))
+        write_model(folder, trained.ranker, trained.backbone, trained.encoder)
         ranker = describe(trained)
         write_json(folder / RANKER, ranker)
         if evaluation is not None:
@@ -72,12 +68,27 @@ def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, 
         write_card(folder, ranker, evaluation)
 
 
-def tokenizer_check(trained: Trained) -> list[dict[str, Any]]:
+def write_model(folder: Path, ranker: StyleRanker, backbone: Backbone, encoder: PairEncoder) -> None:
+    """Write what every bundle needs to be loaded: weights, encoder config, tokenizer and its check."""
+    write_weights(folder / WEIGHTS, ranker.state_dict())
+    backbone.model.config.save_pretrained(folder)
+    backbone.tokenizer.save_pretrained(folder)
+    write_json(folder / TOKENIZER_CHECK, tokenizer_check(backbone, encoder))
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write weights as safetensors."""
+    with atomic(path) as stream:
+        plain = {name: tensor.contiguous() for name, tensor in weights.items()}
+        stream.write(save(plain, metadata={"format": "pt"}))
+
+
+def tokenizer_check(backbone: Backbone, encoder: PairEncoder) -> list[dict[str, Any]]:
     """Give texts with the ids of the training tokenizer; RuntimeError where ours gives others already."""
-    texts = [text for text in [*hard_texts(trained.encoder), *SAMPLES] if text]
-    limit = trained.encoder.settings.max_tokens
-    theirs = trained.backbone.tokenizer(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
-    ours = trained.encoder.text.encode(texts, limit)
+    texts = [text for text in [*hard_texts(encoder), *SAMPLES] if text]
+    limit = encoder.settings.max_tokens
+    theirs = backbone.tokenizer(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
+    ours = encoder.text.encode(texts, limit)
     for number, ids in enumerate(theirs):
         if ours.ids[ours.offsets[number] : ours.offsets[number + 1]].tolist() != list(ids):
             raise RuntimeError(f"our reading of the tokenizer gives other ids for {texts[number][:60]!r}")
@@ -86,23 +97,9 @@ def tokenizer_check(trained: Trained) -> list[dict[str, Any]]:
 
 def describe(trained: Trained) -> dict[str, Any]:
     """Give the content of ranker.json."""
-    settings, found = trained.settings, trained.backbone.found
-    config = trained.backbone.model.config
+    settings = trained.settings
     return {
-        "format": FORMAT,
-        "kind": "style",
-        "name": settings.name,
-        "encoder": {
-            "name": settings.encoder,
-            "origin": found.origin,
-            "revision": found.revision,
-            "model_type": config.model_type,
-            "hidden_size": trained.backbone.hidden,
-        },
-        "text": asdict(trained.encoder.settings),
-        "tiers": list(settings.tiers),
-        "head": {"width": settings.head_width, "pooling": trained.ranker.pooling},
-        "calibration": None,
+        **describe_model(settings, trained.ranker, trained.backbone, trained.encoder),
         "trained_steps": trained.steps,
         "seed": settings.seed,
         "settings": json.loads(json.dumps(asdict(settings))),
@@ -114,15 +111,42 @@ def describe(trained: Trained) -> dict[str, Any]:
             },
             "rows": trained.splits.counts(),
         },
-        "versions": {
-            "scar-rank": scar.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "lightning": lightning.__version__,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
-            "numpy": np.__version__,
+        "versions": versions(),
+    }
+
+
+def describe_model(
+    settings: StyleSettings, ranker: StyleRanker, backbone: Backbone, encoder: PairEncoder
+) -> dict[str, Any]:
+    """Give the part of ranker.json that says what the ranker is, however it came about."""
+    return {
+        "format": FORMAT,
+        "kind": "style",
+        "name": settings.name,
+        "encoder": {
+            "name": settings.encoder,
+            "origin": backbone.found.origin,
+            "revision": backbone.found.revision,
+            "model_type": backbone.model.config.model_type,
+            "hidden_size": backbone.hidden,
         },
+        "text": asdict(encoder.settings),
+        "tiers": list(settings.tiers),
+        "head": {"width": settings.head_width, "pooling": ranker.pooling},
+        "calibration": None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Give the versions that made a bundle."""
+    return {
+        "scar-rank": scar.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "transformers": transformers.__version__,
+        "tokenizers": tokenizers.__version__,
+        "numpy": np.__version__,
     }
 
 

@@ -8,7 +8,7 @@ import torch
 from scar.settings import StyleSettings
 from scar.training import backbone
 from scar.training.data import Groups, teaching_rows
-from scar.training.fit import _pair_encoder, build
+from scar.training.fit import build, pair_encoder
 from scar.training.learner import StyleLearner
 from tests.make import tier_rows, write_jsonl
 
@@ -23,7 +23,7 @@ def parts(settings, tmp_path):
         items = list(read_tiers(write_jsonl(tmp_path / "t.jsonl", rows)))
         kept, teaching = teaching_rows(items, "none", mine)
         return StyleLearner(build(loaded, mine).eval(), mine), Groups.of(
-            kept, teaching, _pair_encoder(loaded, mine), mine
+            kept, teaching, pair_encoder(loaded, mine), mine
         )
 
     return make

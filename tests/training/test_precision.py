@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from scar.bundle import Bundle
 from scar.cli import main
 from scar.errors import InputError
-from scar.training import backbone
+from scar.training import backbone, sources
 from scar.training.data import batch_tokens, on_gpu
 from scar.training.state import LAST, folder_for
 from tests.make import tier_rows, tiny_encoder, write_jsonl
@@ -72,12 +72,12 @@ def test_a_cache_without_weights_is_not_taken_for_the_encoder(tmp_path, monkeypa
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="not in the hub cache as a whole"):
-        backbone.find("me/half")
+        sources.find("me/half")
 
 
 def test_a_folder_has_no_revision(encoder):
     with pytest.raises(InputError, match="no revision"):
-        backbone.find(str(encoder), "main")
+        sources.find(str(encoder), "main")
 
 
 @pytest.mark.parametrize(

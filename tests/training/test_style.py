@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from scar.training import backbone
+from scar.training import backbone, sources
 from scar.training.style import StyleRanker
 from tests.make import tiny_encoder
 
@@ -128,5 +128,5 @@ def test_a_hub_name_is_found_in_the_cache_with_its_revision(tmp_path, monkeypatc
     (repo / "refs" / "main").write_text("c" * 40)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    found = backbone.find("me/tiny")
+    found = sources.find("me/tiny")
     assert (found.origin, found.revision) == ("hub cache", "c" * 40)
