@@ -23,7 +23,8 @@ _LABEL = (
 # No leading zero: "(0-9)" without its dash is "09", which the original took for a 9.
 _NUMBER = r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
 _GRADE = re.compile(
-    rf"(?:{_LABEL} ?(?:\(0 ?- ?9\))? ?(?:[:=]|is\b:?)? ?)?(?P<grade>{_NUMBER})(?: ?(?:/|out of) ?(?P<scale>{_NUMBER}))?",
+    rf"(?:{_LABEL} ?(?:\(0 ?- ?9\))? ?(?:[:=]|is\b:?)? ?)?"
+    rf"(?P<grade>{_NUMBER})(?: ?(?:/|out of) ?(?P<scale>{_NUMBER}))?",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(

@@ -37,6 +37,11 @@ class Missing:
 
     @classmethod
     def because(cls, why: Why, detail: object = "") -> "Missing":
-        """Make one whose detail is shortened, on one line, and can be written as UTF-8."""
-        text = " ".join(str(detail).split()).encode("utf-8", "replace").decode()
-        return cls(why, text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
+        """Make one whose detail is shortened."""
+        return cls(why, shortened(detail))
+
+
+def shortened(detail: object) -> str:
+    """Write what was found on one short line that UTF-8 can hold."""
+    text = " ".join(str(detail).split()).encode("utf-8", "replace").decode()
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
