@@ -71,7 +71,9 @@ def _print_asked(report: "AskReport") -> None:
     if report.waiting:
         print(f"{report.waiting:,} grades wait for the texts: ask again with --replies when they are there")
     if report.asked:
-        print(f"requests: {report.out}   next: scar tiers run {report.out} --out replies.jsonl")
+        # Another file: a run skips what has a reply in its own, be it one of no use.
+        replies = "replies.jsonl" if report.round == 1 else f"replies{report.round}.jsonl"
+        print(f"requests: {report.out}   next: scar tiers run {report.out} --out {replies}")
     else:
         print("nothing is left to ask   next: scar tiers join POOL REPLIES --out tiers.jsonl")
 

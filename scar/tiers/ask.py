@@ -37,6 +37,8 @@ class AskReport:
     """What was written."""
 
     out: Path
+    round: int = 1
+    """1 more than there are files of replies."""
     records: int = 0
     set_aside: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
@@ -62,7 +64,7 @@ def ask(
     """Write one request a line for everything that is wanted and that the replies do not answer."""
     refuse_existing(out, overwrite=overwrite)
     scope = scope or Scope()
-    report = AskReport(out)
+    report = AskReport(out, len(replies) + 1)
     with Replies(replies) as had, atomic(out) as stream:
         for item, _ in items(pool, reading or Reading(), scope.limit):
             if isinstance(item, SetAside):

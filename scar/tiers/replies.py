@@ -1,6 +1,6 @@
 """The replies of several batch files, found by what was asked. Knows neither pools nor prompts.
 
-In memory stand the grades, and where each text stands in its file: about 300 bytes a reply, not its text.
+In memory stand the grades, and where each text stands in its file: about 350 bytes a reply, not its text.
 """
 
 from collections.abc import Sequence
