@@ -115,7 +115,9 @@ def _print_sent(sent: "Sent", out: Path) -> None:
         raise RunError(f"no request succeeded; the first failure was {sent.first_failure}")
     if failed:
         print(f"first failure: {sent.first_failure}; the same command tries the failed ones again")
-    print(f"replies: {out}   next: scar tiers ask POOL --replies {out}, or scar tiers join POOL {out}")
+    print(f"replies: {out}")
+    print("next: scar tiers ask POOL --model M --replies REPLIES ... --out MORE, while something is missing;")
+    print("then: scar tiers join POOL REPLIES ... --out TIERS")
 
 
 def join(arguments: Sequence[str]) -> None:

@@ -63,6 +63,10 @@ def _request(raw: bytes, where: str) -> Request:
         raise InputError(f"{where}: the body needs a model and messages")
     if body.get("stream"):
         raise InputError(f"{where}: streamed replies cannot be stored; remove stream")
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: the body holds a lone surrogate, which cannot be sent") from None
     return Request(custom_id, body)
 
 

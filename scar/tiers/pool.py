@@ -20,6 +20,7 @@ def items(
     reader = RowReader(files, reading)
     left = limit
     for line in rows_of(files):
+        # Parsed twice, here and by the reader: its `carry` refuses a column that no row has.
         kept = _kept(decode(line))
         for item in reader.parse(line).items:
             yield item, kept

@@ -1,10 +1,15 @@
 """How the questions are asked and sent. Validated once, at the border."""
 
 import os
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from scar.errors import InputError
+
+MOST_IN_FLIGHT = 1000
+"""The openai client opens no more connections: further requests would time out in its queue."""
+LONGEST_TIMEOUT = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,15 @@ class Sending:
 
     def __post_init__(self) -> None:
         """Check the numbers and the address."""
-        if self.concurrency < 1:
-            raise InputError(f"--concurrency must be at least 1, got {self.concurrency}")
+        if not 1 <= self.concurrency <= MOST_IN_FLIGHT:
+            raise InputError(f"--concurrency must be from 1 to {MOST_IN_FLIGHT}, got {self.concurrency}")
         if self.retries < 0:
             raise InputError(f"--retries must be 0 or more, got {self.retries}")
-        if not self.timeout > 0:
-            raise InputError(f"--timeout must be above 0, got {self.timeout}")
+        if not 0 < self.timeout <= LONGEST_TIMEOUT:
+            raise InputError(f"--timeout must be above 0 and at most {LONGEST_TIMEOUT:g}, got {self.timeout}")
         if self.base_url is not None:
             check_url(self.base_url, "--base-url")
-        elif os.environ.get("OPENAI_BASE_URL"):
+        elif "OPENAI_BASE_URL" in os.environ:
             check_url(os.environ["OPENAI_BASE_URL"], "OPENAI_BASE_URL")
 
 
@@ -72,5 +77,6 @@ def check_url(url: str, name: str) -> None:
         raise InputError(f"{name} holds a user or a password: {remedy} and put the key into OPENAI_API_KEY")
     if parts.query or parts.fragment:
         raise InputError(f"{name} holds a ? or a #: {remedy}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # The client takes hosts in ASCII, or fails on them much later.
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or ""):
         raise InputError(f"{name} is not an address: {remedy}")

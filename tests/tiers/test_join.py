@@ -178,6 +178,21 @@ def test_replies_to_an_edited_row_are_stale(tmp_path):
     assert report.unknown == 0
 
 
+def test_replies_to_both_wordings_of_a_row_stand_side_by_side(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    where, old = rounds(tmp_path / "a")
+    other = ROW | {"instruction": "what is that"}
+    new_where, new = rounds(
+        tmp_path / "b", [other], lambda request: answers(request).replace("a direct", "another")
+    )
+    for replies in ((*old, *new), (*new, *old)):
+        _, (row,), missing = joined(tmp_path, new_where, replies)
+        assert row["responses"]["direct"] == "another text" and missing == []
+        _, (row,), missing = joined(tmp_path, where, replies)
+        assert row["responses"]["direct"] == "a direct text" and missing == []
+
+
 def test_the_last_good_reply_wins(tmp_path):
     where, replies = rounds(tmp_path)
     first = read_jsonl(replies[0])

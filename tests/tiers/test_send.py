@@ -4,16 +4,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
 
 from scar.cli import main
+from scar.cli.reply_bar import ReplyBar
 from scar.errors import InputError
 from scar.tiers import retry
 from scar.tiers.batch import Request
 from scar.tiers.journal import Journal
-from scar.tiers.send import send
+from scar.tiers.send import Sent, send
 from scar.tiers.settings import Sending
 from tests.make import read_jsonl, write_jsonl
 from tests.tiers.server import completion, serving
@@ -317,13 +319,45 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(error, tmp_path, u
     assert code == 2 and "OPENAI_BASE_URL" in line and "sk-9" not in line
 
 
+def test_a_refusal_at_the_start_is_one_line(error, tmp_path):
+    with serving("404") as server:
+        code, line = error(requests(tmp_path), "--out", tmp_path / "o.jsonl", "--base-url", server.url)
+    assert code == 2 and "404" in line and "'m'" in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ho st/v1",
+        "http://a..b/v1",
+        "http://\u00fc\u200b/v1",
+        "http://[::1/v1",
+        "http://h:0x/v1",
+        "ftp://h/v1",
+        "",
+    ],
+)
+def test_an_address_that_is_none_is_one_line(error, tmp_path, url):
+    code, _ = error(requests(tmp_path), "--out", tmp_path / "o.jsonl", "--base-url", url, "--retries=0")
+    assert code == 2
+
+
 def test_a_key_that_is_no_header_is_refused_and_not_repeated(error, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-\u00e9-9")
     code, line = error(requests(tmp_path), "--out", tmp_path / "o.jsonl")
     assert code == 2 and "OPENAI_API_KEY" in line and "-9" not in line
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--concurrency", 0), ("--retries", -1), ("--timeout", 0)])
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--concurrency", 0),
+        ("--concurrency", 9999),
+        ("--retries", -1),
+        ("--timeout", 0),
+        ("--timeout", 1e9),
+    ],
+)
 def test_numbers_out_of_range_are_refused(error, tmp_path, flag, value):
     code, line = error(requests(tmp_path), "--out", tmp_path / "o.jsonl", f"{flag}={value}")
     assert code == 2 and flag in line
@@ -342,6 +376,7 @@ def test_a_missing_file_of_requests_is_named(error, tmp_path):
         (b'{"custom_id": "a", "body": {"model": "m"}}', "a model and messages"),
         (b'{"custom_id": "a", "url": "/v1/embeddings", "body": {}}', "/v1/embeddings"),
         (b'{"custom_id": "a", "body": {"model": "m", "messages": [], "stream": true}}', "stream"),
+        (b'{"custom_id": "a", "body": {"model": "m", "messages": ["\\ud800"]}}', "surrogate"),
     ],
 )
 def test_a_bad_request_is_named_before_anything_is_sent(error, tmp_path, line, told):
@@ -371,7 +406,19 @@ def test_a_run_with_some_failures_says_so(tmp_path, capsys):
         assert main(command(tmp_path, server)) == 0
     shown = capsys.readouterr().out
     assert "3 answered, 0 failed" in shown and "33 tokens in, 21 out" in shown
-    assert shown.splitlines()[-1].startswith("replies: ")
+    assert "scar tiers ask POOL" in shown and "scar tiers join POOL" in shown
+
+
+def test_the_bar_shows_what_is_done_and_spent(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "140")
+    state = Sent(requests=4)
+    with ReplyBar() as bar:
+        bar.start(state)
+        state.good, state.had, state.failed, state.prompt_tokens = 1, 1, Counter(timeout=1), 1234
+        bar.reply(state)
+    shown = capsys.readouterr().err
+    assert "3/4" in shown and "1,234 tokens in" in shown and "1 failed" in shown
 
 
 def test_waits_grow_and_are_bounded():
