@@ -146,6 +146,7 @@ def test_what_would_come_out_the_same_is_not_asked_again(tmp_path):
     replies = replied(tmp_path, first, lambda request: "it is 0, whatever")
     report, _ = asked(tmp_path, replies, what=("direct", "referenced"))
     assert report.given_up == {"identical_to_human": 2} and not report.asked
+    assert asked(tmp_path, replies)[0].waiting == 0
 
 
 def test_a_tools_turn_cannot_be_sent(tmp_path):
@@ -167,6 +168,12 @@ def test_bad_rows_are_counted(tmp_path):
     rows = [{"instruction": "a", "response": "b"}, b"{", {"instruction": "", "response": "b"}]
     report, _ = asked(tmp_path, where=write_jsonl(tmp_path / "pool.jsonl", rows))
     assert report.records == 1 and report.set_aside == {"invalid_json": 1, "empty_instruction": 1}
+
+
+def test_the_limit_counts_records_not_rows(tmp_path):
+    rows = [b"{", {"instruction": "a", "response": "b"}, b"{", {"instruction": "c", "response": "d"}, b"{"]
+    report, _ = asked(tmp_path, where=write_jsonl(tmp_path / "pool.jsonl", rows), limit=2)
+    assert report.records == 2 and report.set_aside == {"invalid_json": 2}
 
 
 def record(row=0, part=None, instruction="a", response="b"):
@@ -193,6 +200,11 @@ def test_another_text_gives_another_hash(one, other):
     assert (Question(record(), "direct", one).id == Question(record(), "direct", other).id) == (one == other)
     changed = Question(record(instruction=one), "direct"), Question(record(instruction=other), "direct")
     assert (changed[0].id == changed[1].id) == (one == other)
+
+
+def test_who_said_it_is_part_of_the_hash():
+    said = [Record((Turn(role, "a"), Turn("user", "b")), "c") for role in ("user", "assistant")]
+    assert len({Question(record, "direct").id for record in said}) == 2
 
 
 def test_ids_differ_by_row_part_and_what():

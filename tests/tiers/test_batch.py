@@ -39,6 +39,7 @@ def test_the_text_is_what_the_assistant_said():
         (line(None, "boom"), Why.REQUEST_FAILED),
         (line(None), Why.REQUEST_FAILED),
         (line({"status_code": 429, "body": {"error": {}}}), Why.REQUEST_FAILED),
+        (line({"status_code": 400, "body": completion("x")}), Why.REQUEST_FAILED),
         (line({"status_code": "?", "body": {}}), Why.REQUEST_FAILED),
         (good(None), Why.REQUEST_FAILED),
         (good({"choices": []}), Why.REQUEST_FAILED),

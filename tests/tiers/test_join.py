@@ -147,6 +147,22 @@ def test_texts_without_a_quality_can_be_left_out(tmp_path):
     assert ("direct", "no_quality") in reasons(missing) and report.ungraded == 0
 
 
+def test_blank_lines_between_replies_do_not_shift_them(tmp_path):
+    where, replies = rounds(tmp_path)
+    replies[0].write_bytes(b"\n  \n" + replies[0].read_bytes().replace(b"\n", b"\n\n \n"))
+    report, (row,), missing = joined(tmp_path, where, replies)
+    assert row["responses"]["referenced"] == "a referenced text" and missing == [] and report.bad_lines == 0
+
+
+def test_white_space_around_it_does_not_make_another_text(tmp_path):
+    rows = [ROW | {"response": " a direct text\n"}]
+    _, (row,), missing = joined(tmp_path, *rounds(tmp_path, rows))
+    assert set(row["responses"]) == {"referenced", "human"} and reasons(missing) == {
+        ("direct", "identical_to_human")
+    }
+    assert row["responses"]["human"] == " a direct text\n"
+
+
 def test_a_row_with_one_tier_is_left_out_and_named(tmp_path):
     where, replies = rounds(tmp_path, [ROW, ROW | {"instruction": "another"}])
     kept = [row for row in read_jsonl(replies[0]) if not row["custom_id"].startswith(("r0-direct", "r0-ref"))]

@@ -175,9 +175,9 @@ def reply_line(custom_id):
 def test_a_half_written_line_is_dropped(tmp_path):
     path = write_jsonl(tmp_path / "replies.jsonl", [reply_line("a"), reply_line("b")])
     whole = path.read_bytes()
-    path.write_bytes(whole + b'{"custom_id": "c", "resp')
+    path.write_bytes(whole + b'{"custom_id": "c", "resp' + b"x" * 5000)
     with Journal(path) as journal:
-        assert journal.done == {"a", "b"} and journal.healed == 24
+        assert journal.done == {"a", "b"} and journal.healed == 5024
         journal.append(reply_line("c"))
     assert path.read_bytes().startswith(whole)
     assert [row["custom_id"] for row in read_jsonl(path)] == ["a", "b", "c"]
