@@ -11,7 +11,7 @@ import pytest
 import scar
 
 HOUSE = Path(scar.__file__).parent
-HEAVY = {"torch", "lightning", "transformers", "datasets", "torchmetrics", "onnxruntime"}
+HEAVY = {"torch", "lightning", "transformers", "datasets", "torchmetrics", "onnxruntime", "openai"}
 LIGHT_DOORS = [
     "scar",
     "scar.pools",
@@ -21,19 +21,32 @@ LIGHT_DOORS = [
     "scar.serving.run",
     "scar.serving.filter",
     "scar.serving.evaluate",
+    "scar.tiers.ask",
+    "scar.tiers.join",
+    "scar.tiers.send",
     "scar.cli",
 ]
 LAYERS = (
     {"records", "errors", "settings", "files", "bundle"},
     {"formats", "encoding", "evaluation", "card", "original"},
     {"pools", "runs"},
-    {"selection", "inspection"},
+    {"selection", "tiers", "inspection"},
     {"serving"},
     {"training"},
     {"cli"},
     {"__main__"},
 )
-SERVING_SIDE = ["formats", "original", "encoding", "evaluation", "pools", "runs", "selection", "serving"]
+SERVING_SIDE = [
+    "formats",
+    "original",
+    "encoding",
+    "evaluation",
+    "pools",
+    "runs",
+    "selection",
+    "tiers",
+    "serving",
+]
 
 
 def loaded_by(statement):

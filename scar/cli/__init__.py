@@ -26,6 +26,9 @@ COMMANDS = {
     "score": ("scar.cli.score", "score", "score every row of a pool into a run folder"),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
+    "tiers ask": ("scar.cli.tiers", "ask", "write what a language model is asked about human answers"),
+    "tiers run": ("scar.cli.tiers", "run", "send those requests to an OpenAI-compatible endpoint"),
+    "tiers join": ("scar.cli.tiers", "join", "build a tiers file out of human answers and the replies"),
 }
 
 

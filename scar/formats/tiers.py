@@ -5,7 +5,7 @@ from typing import Any
 
 from scar.formats.expand import explained, instruction, tier_responses
 from scar.formats.layouts import Layout, Row
-from scar.formats.values import RowError, kind, nested, number, row_id, text
+from scar.formats.values import RowError, flag, kind, nested, number, row_id, text
 from scar.records import Address, Reason, SetAside, Tiers
 
 
@@ -26,7 +26,6 @@ def tiers(row: Row, layout: Layout, address: Address) -> Tiers | SetAside:
     except RowError as error:
         return SetAside(address, *explained(error, row, layout), own_id)
     source = layout.field(row, "source")
-    eval_only = layout.field(row, "eval_only")
     return Tiers(
         turns,
         responses,
@@ -34,8 +33,7 @@ def tiers(row: Row, layout: Layout, address: Address) -> Tiers | SetAside:
         address,
         own_id,
         source if isinstance(source, str) else None,
-        # A csv cell can only spell it.
-        eval_only is True or (isinstance(eval_only, str) and eval_only.strip().casefold() in ("true", "1")),
+        flag(layout.field(row, "eval_only")),
     )
 
 

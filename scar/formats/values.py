@@ -59,6 +59,11 @@ def number(value: Any) -> float | None:
     return float(value) if abs(value) <= sys.float_info.max else None
 
 
+def flag(value: Any) -> bool:
+    """Tell whether a value says yes: true, or the word for it, which is all that a csv cell can hold."""
+    return value is True or (isinstance(value, str) and value.strip().casefold() in ("true", "1"))
+
+
 def row_id(value: Any) -> str | None:
     """Give a row's own id as text; None where it is no text or number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

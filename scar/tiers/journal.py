@@ -1,0 +1,96 @@
+"""The replies file of a run: appended line by line, healed and read again where a run was killed."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from scar.errors import InputError
+from scar.tiers.batch import read_reply
+
+_START = b'{"custom_id"'
+_SYNC_SECONDS = 1.0
+"""A kill loses nothing that was written; a power cut loses what was written in this time."""
+
+
+class Journal:
+    """A replies file that is open for more. One run at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. InputError where it is no replies file, or another run writes it."""
+        self.path = path
+        self.done: set[str] = set()
+        """Requests that the server answered; those that failed are sent again."""
+        self.healed = 0
+        """Bytes of a half-written last line that were dropped."""
+        self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+        self._synced = time.monotonic()
+        try:
+            self._lock()
+            self._check_ours()
+            self._heal()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def __enter__(self) -> "Journal":
+        """Keep the file open for the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Make what was written durable."""
+        self._sync()
+        self._stream.close()
+
+    def append(self, reply: Mapping[str, Any]) -> None:
+        """Write one reply; from here on a kill does not lose it."""
+        # ASCII: a server may send a lone surrogate, which UTF-8 cannot hold.
+        self._stream.write(json.dumps(reply).encode() + b"\n")
+        self._stream.flush()
+        if time.monotonic() - self._synced >= _SYNC_SECONDS:
+            self._sync()
+
+    def _sync(self) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._synced = time.monotonic()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{self.path}: another run is writing it; wait for it or choose another --out"
+            ) from None
+
+    def _heal(self) -> None:
+        """Learn what is done, and cut off a line that a kill left half-written."""
+        end, raw = 0, b"\n"
+        for raw in self._stream:
+            reply = read_reply(raw)
+            if reply is None and not raw.endswith(b"\n"):
+                self.healed = len(raw)
+                break
+            if reply is not None and reply.arrived:
+                self.done.add(reply.custom_id)
+            end += len(raw)
+        self._stream.truncate(end)
+        self._stream.seek(end)
+        if not self.healed and not raw.endswith(b"\n"):
+            self._stream.write(b"\n")
+
+    def _check_ours(self) -> None:
+        """Refuse to write into a pool or a file of requests."""
+        raw = next((line for line in self._stream if line.strip()), b"")
+        self._stream.seek(0)
+        half = not raw.endswith(b"\n") and (raw.startswith(_START) or _START.startswith(raw))
+        reply = read_reply(raw)
+        requests = reply is not None and b'"response"' not in raw and b'"error"' not in raw
+        if requests or (reply is None and not half):
+            raise InputError(f"{self.path} exists and holds no replies; choose another --out")
