@@ -35,7 +35,8 @@ class Split:
 
     def schema(self) -> pa.Schema:
         """Give the columns and their types, as the first batch has them."""
-        return next(self.tables()).schema
+        first = next(self.tables(), None)
+        return pa.schema([]) if first is None else first.schema
 
     def _stream(self) -> Any:
         from datasets import load_dataset

@@ -66,9 +66,10 @@ class PoolFile:
     def open(self) -> IO[bytes]:
         """Open the file's bytes, unpacked."""
         stream = self.store.open(self.place)
-        if self.name.endswith(".gz"):
+        name = self.name.lower()
+        if name.endswith(".gz"):
             return cast(IO[bytes], _Unpacked(gzip.GzipFile(fileobj=stream), stream))
-        if self.name.endswith(".zst"):
+        if name.endswith(".zst"):
             return cast(IO[bytes], _Unpacked(pa.CompressedInputStream(stream, "zstd"), stream))
         return stream
 

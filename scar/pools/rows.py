@@ -53,7 +53,7 @@ class JsonRow:
     def json(self) -> bytes:
         """Give the row's own bytes; a line break between two tokens becomes a space."""
         # JSON has no raw line break inside a string, so this changes no value.
-        return re.sub(rb"[ \t]*[\r\n]\s*", b" ", self.raw) if b"\n" in self.raw else self.raw
+        return re.sub(rb"[\r\n]\s*", b" ", self.raw) if b"\n" in self.raw else self.raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _finite(value: Any) -> Any:
     match value:
         case dict():
             return {name: _finite(each) for name, each in value.items()}
-        case list():
+        case list() | tuple():  # a map is a list of pairs
             return [_finite(each) for each in value]
         case float() if not math.isfinite(value):
             return None
