@@ -45,7 +45,11 @@ def find_remote(url: str) -> list[PoolFile]:
 
     Raises InputError where the extra is missing, the URL holds a secret, or nothing is there.
     """
-    if urlsplit(url).username or urlsplit(url).password:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{url}: not a URL: {error}") from None
+    if parts.username or parts.password:
         raise InputError("a pool's URL holds a user name or password; give these in the environment")
     scheme = url.partition("://")[0]
     try:
