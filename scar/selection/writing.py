@@ -74,9 +74,10 @@ def check_types(out: Path, files: Sequence[PoolFile]) -> None:
     for file in files[1:]:
         other = _schema(file)
         if not other.equals(known):
-            what = next((n for n in [*known.names, *other.names] if _differs(known, other, n)), "the order")
+            names = (repr(n) for n in [*known.names, *other.names] if _differs(known, other, n))
+            what = next(names, "the order of the columns")
             raise InputError(
-                f"{out}: Parquet needs one schema, but {file.name} differs from {first.name} in {what!r}; write .jsonl"
+                f"{out}: Parquet needs one schema, but {file.name} differs from {first.name} in {what}; write .jsonl"
             )
 
 
