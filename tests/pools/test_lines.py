@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import pyarrow as pa
 import pytest
 
 from scar.errors import InputError
@@ -69,3 +70,35 @@ def test_a_gz_reads_as_its_content(tmp_path):
 def test_a_line_that_is_no_object_says_why_and_where(raw, expected):
     item = JsonRow(Address(4, "a.jsonl", 9), raw).decode()
     assert (item.reason, item.address) == (expected, Address(4, "a.jsonl", 9))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "A.JSONL.GZ", "A.JsonL.ZST"])
+def test_a_mark_is_the_byte_where_the_row_starts(tmp_path, name):
+    data = b"\n" + ROW + b"\r\n  \n\xff bad\n" + b" " + ROW + b"\n" + ROW
+    packed = {"gz": gzip.compress, "st": lambda raw: pa.compress(raw, "zstd", asbytes=True)}.get(name.lower()[-2:], bytes)
+    (tmp_path / name).write_bytes(packed(data))
+    (file,) = find(tmp_path / name)
+    marks, rows = list(source(file).marks()), list(source(file).rows(3))
+    assert [mark.line for mark in marks] == [row.address.line for row in rows] == [2, 4, 5, 6]
+    assert [row.address.row for row in rows] == [3, 4, 5, 6]
+    with file.open() as stream:
+        unpacked = stream.read()
+    for mark, row in zip(marks, rows, strict=True):
+        assert unpacked[mark.offset : mark.offset + mark.size].rstrip(b"\r\n") == row.raw
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.csv.gz", "a.json.zst"])
+def test_a_packed_file_that_is_cut_off_or_is_not_packed_is_named(tmp_path, name):
+    data = b"\n".join([ROW] * 3000)
+    whole = gzip.compress(data) if name.endswith("gz") else pa.compress(data, "zstd", asbytes=True)
+    for raw in (whole[: len(whole) // 2], whole[:5], ROW, bytes(8) + whole):
+        (tmp_path / name).write_bytes(raw)
+        with pytest.raises(InputError, match=f"{name}: damaged"):
+            list(read_pool(tmp_path / name))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda raw: pa.compress(raw, "zstd", asbytes=True)])
+def test_packed_pieces_one_after_the_other_are_one_file(tmp_path, pack):
+    path = tmp_path / ("a.jsonl.gz" if pack is gzip.compress else "a.jsonl.zst")
+    path.write_bytes(pack(ROW + b"\n" + ROW[:9]) + pack(ROW[9:] + b"\n"))
+    assert len(list(read_pool(path))) == 2
