@@ -48,7 +48,9 @@ def write_as(kind, folder, rows, stem="rows"):
         from scar.pools.hub import Split
 
         write_as("parquet", folder / stem, rows)
-        return [PoolFile("made/rows", "made/rows:train", "hub", Split(str(folder / stem), None, None, "train"))]
+        return [
+            PoolFile("made/rows", "made/rows:train", "hub", Split(str(folder / stem), None, None, "train"))
+        ]
     if kind.endswith(("parquet", "arrow")):
         _columnar(kind, path, pa.Table.from_pylist(rows))
     else:

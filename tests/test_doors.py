@@ -13,7 +13,13 @@ from scar.settings import Reading
 from tests.files import KINDS, write_as
 from tests.make import pool_rows, read_jsonl
 
-TEXTS = ['你好，"世界"', "línea\nuno\n\ndos, tres", "مرحبا \u200f!", "emoji 👩‍🚀, tab\tand 'quotes'", "a,b;c\r\nd"]
+TEXTS = [
+    '你好，"世界"',
+    "línea\nuno\n\ndos, tres",
+    "مرحبا \u200f!",
+    "emoji 👩‍🚀, tab\tand 'quotes'",
+    "a,b;c\r\nd",
+]
 
 
 def said(*pairs, role="role", content="content"):
@@ -27,14 +33,20 @@ def made(name):
     human = [({"user": "human", "assistant": "gpt"}[who], text) for who, text in talk]
     rows = {
         "plain": [{"instruction": q, "response": a}, {"instruction": more, "response": b}],
-        "alpaca": [{"instruction": q, "input": "", "output": a}, {"instruction": q, "input": more, "output": b}],
+        "alpaca": [
+            {"instruction": q, "input": "", "output": a},
+            {"instruction": q, "input": more, "output": b},
+        ],
         "sharegpt": [
             {"conversations": said(*human, role="from", content="value")},
             {"conversations": said(("system", system), *human, role="from", content="value")},
         ],
         "messages": [{"messages": said(("system", system), *talk)}, {"messages": said(*talk[:2])}],
         "prompt-completion": [{"prompt": q, "completion": a}, {"prompt": a, "completion": "[1, 2]"}],
-        "preference": [{"prompt": q, "rejected": a, "chosen": b}, {"prompt": a, "rejected": "{}", "chosen": more}],
+        "preference": [
+            {"prompt": q, "rejected": a, "chosen": b},
+            {"prompt": a, "rejected": "{}", "chosen": more},
+        ],
         "tiers": [{"instruction": q, "responses": {"human": a, "direct": b}}] * 2,
     }[name]
     return [{"id": f"№{number}", **row} for number, row in enumerate(rows)]
@@ -49,10 +61,14 @@ def expected(name, row):
     if name == "prompt-completion":
         return [(None, [("user", row["prompt"])], row["completion"])]
     if name == "preference":
-        return [(part, *compared(row.get("prompt"), row[part])) for part in row if part in ("chosen", "rejected")]
+        return [
+            (part, *compared(row.get("prompt"), row[part])) for part in row if part in ("chosen", "rejected")
+        ]
     own = {"human": "user", "gpt": "assistant"}
-    talk = [(own.get(m.get("from"), m.get("role") or m.get("from")), m.get("content") or m.get("value")) for m in
-            row.get("messages") or row["conversations"]]
+    talk = [
+        (own.get(m.get("from"), m.get("role") or m.get("from")), m.get("content") or m.get("value"))
+        for m in row.get("messages") or row["conversations"]
+    ]
     while talk[-1][0] != "assistant":
         talk.pop()
     return [(None, talk[:-1], talk[-1][1])]
@@ -114,7 +130,11 @@ def test_a_folder_of_every_type_of_file_is_one_pool(bundle, tmp_path):
     report = score_pool(pool, bundle, tmp_path / "run")
     table = pq.read_table(tmp_path / "run" / "chunks").to_pylist()
     parts = [2 if LAYOUTS[n % 7] in ("preference", "tiers") else 1 for n in range(9)]
-    assert (report.counts.rows, report.counts.records, report.counts.scored) == (18, 2 * sum(parts), 2 * sum(parts))
+    assert (report.counts.rows, report.counts.records, report.counts.scored) == (
+        18,
+        2 * sum(parts),
+        2 * sum(parts),
+    )
     assert len({(row["row"], row["part"]) for row in table}) == len(table) == report.counts.records
     assert sorted({row["row"] for row in table}) == list(range(18))
     lines = collections.defaultdict(list)

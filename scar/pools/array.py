@@ -72,7 +72,9 @@ def elements(stream: IO[bytes], place: str) -> Iterator[tuple[int, bytes]]:
     while window.at_element():
         yield window.element()
     if not window.closed:
-        raise InputError(f"{place}: the array does not end: the file is cut off, or a text in it is never closed")
+        raise InputError(
+            f"{place}: the array does not end: the file is cut off, or a text in it is never closed"
+        )
     if window.rest().strip():
         raise InputError(f"{place}: there is text after the end of the array, at byte {window.offset}")
 

@@ -70,7 +70,9 @@ def check_types(out: Path, files: Sequence[PoolFile]) -> None:
     try:
         pq.ParquetWriter(io.BytesIO(), known).close()
     except pa.ArrowNotImplementedError as error:
-        raise InputError(f"{out}: Parquet cannot hold the rows of {first.name}: {error}; write .jsonl") from None
+        raise InputError(
+            f"{out}: Parquet cannot hold the rows of {first.name}: {error}; write .jsonl"
+        ) from None
     for file in files[1:]:
         other = _schema(file)
         if not other.equals(known):

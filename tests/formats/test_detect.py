@@ -7,8 +7,8 @@ from scar.formats import detect
 from scar.pools import read_pool
 from scar.records import Reason, Record, SetAside
 from scar.settings import Reading
-from tests.make import write_jsonl
 from tests.formats.made import ASSISTANT, MESSAGES, PLAIN, TIERS, USER, records
+from tests.make import write_jsonl
 
 
 @pytest.mark.parametrize(("row", "name"), [(PLAIN, "plain"), (TIERS, "tiers"), (MESSAGES, "messages")])
@@ -65,20 +65,36 @@ def refused(rows, wanted="auto", columns=None, lines=()):
     with pytest.raises(InputError) as error:
         detect(rows, wanted, columns or {}, "pool.jsonl", lines)
     message = str(error.value)
-    assert message.startswith("pool.jsonl: ") and "iiiiiiiii" * 14 not in message and "rrrrrrrr" * 16 not in message
+    assert (
+        message.startswith("pool.jsonl: ")
+        and "iiiiiiiii" * 14 not in message
+        and "rrrrrrrr" * 16 not in message
+    )
     return message
 
 
 def test_a_file_of_two_layouts_shows_a_row_of_each_and_the_remedy():
     message = refused([LONG, LONG, {**TIERS, "instruction": "i" * 5000}], lines=[1, 4, 9])
-    for part in ("line 1 is plain", "line 9 is tiers", "put each into a file of its own", "--format", '"iiii'):
+    for part in (
+        "line 1 is plain",
+        "line 9 is tiers",
+        "put each into a file of its own",
+        "--format",
+        '"iiii',
+    ):
         assert part in message
     assert len(message) < 500
 
 
 def test_a_wrong_forced_layout_shows_a_row_and_what_it_looks_like():
     message = refused([LONG], "sharegpt", lines=[3])
-    for part in ("needs the column 'conversations'", "line 3: {", "it looks like plain", "--format auto", "..."):
+    for part in (
+        "needs the column 'conversations'",
+        "line 3: {",
+        "it looks like plain",
+        "--format auto",
+        "...",
+    ):
         assert part in message
 
 
@@ -100,7 +116,11 @@ def test_a_row_of_another_layout_further_down_names_both(tmp_path):
 def test_rows_of_another_layout_are_set_aside_under_a_forced_one(tmp_path):
     path = write_jsonl(tmp_path / "p.jsonl", [MESSAGES, PLAIN, TIERS])
     items = list(read_pool(path, Reading(format="plain")))
-    assert [getattr(item, "reason", None) for item in items] == [Reason.WRONG_LAYOUT, None, Reason.WRONG_LAYOUT]
+    assert [getattr(item, "reason", None) for item in items] == [
+        Reason.WRONG_LAYOUT,
+        None,
+        Reason.WRONG_LAYOUT,
+    ]
     assert "looks like tiers" in items[2].detail
 
 
@@ -114,7 +134,12 @@ def test_rows_of_another_layout_are_set_aside_under_a_forced_one(tmp_path):
     ],
 )
 def test_what_is_null_is_not_there(row):
-    named = {"chosen": "preference", "completion": "prompt-completion", "output": "alpaca", "conversations": "sharegpt"}
+    named = {
+        "chosen": "preference",
+        "completion": "prompt-completion",
+        "output": "alpaca",
+        "conversations": "sharegpt",
+    }
     assert detect([row], "auto", {}, "f").name == next(name for key, name in named.items() if row.get(key))
 
 

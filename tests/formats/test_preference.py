@@ -43,7 +43,10 @@ def test_every_shape_says_the_same(row):
 
 
 def test_parts_stand_in_the_order_of_the_row():
-    assert [i.part for i in items({"rejected": "Bad.", "prompt": "Ask.", "chosen": "Good."})] == ["rejected", "chosen"]
+    assert [i.part for i in items({"rejected": "Bad.", "prompt": "Ask.", "chosen": "Good."})] == [
+        "rejected",
+        "chosen",
+    ]
 
 
 def test_a_dialogue_of_several_turns_ends_in_its_answer():
@@ -55,7 +58,8 @@ def test_a_dialogue_of_several_turns_ends_in_its_answer():
 
 
 @pytest.mark.parametrize(
-    "text", ["Human: beings err.", "They say\n\nHuman: hi\n\nAssistant: yo", "An Assistant: one.", "x Human: y"]
+    "text",
+    ["Human: beings err.", "They say\n\nHuman: hi\n\nAssistant: yo", "An Assistant: one.", "x Human: y"],
 )
 def test_text_that_merely_mentions_a_speaker_is_text(text):
     row = {"prompt": "Ask.", "chosen": text, "rejected": "Bad."}
@@ -63,7 +67,9 @@ def test_text_that_merely_mentions_a_speaker_is_text(text):
     assert items({"prompt": text, "completion": "A"})[0].turns[-1].text in text
 
 
-@pytest.mark.parametrize("text", ['{"name": "Bob"}', "[1, 2, 3]", '[{"x": 1}]', "[]", "{}", "[not json", '[{"role": 1}, 2]'])
+@pytest.mark.parametrize(
+    "text", ['{"name": "Bob"}', "[1, 2, 3]", '[{"x": 1}]', "[]", "{}", "[not json", '[{"role": 1}, 2]']
+)
 def test_an_answer_that_is_json_is_a_text(text):
     assert items({"prompt": "Ask.", "completion": text}) == [Record(ASKED, text)]
     assert [i.response for i in items({"prompt": "Ask.", "chosen": text, "rejected": text})] == [text] * 2
@@ -92,7 +98,10 @@ def test_a_bad_response_is_set_aside_alone(whole, broken, reason):
 
 
 def test_a_bad_prompt_spoils_the_row():
-    for prompt, reason in ((5, Reason.INSTRUCTION_NOT_TEXT), ([{"role": "user", "content": ""}], Reason.EMPTY_INSTRUCTION)):
+    for prompt, reason in (
+        (5, Reason.INSTRUCTION_NOT_TEXT),
+        ([{"role": "user", "content": ""}], Reason.EMPTY_INSTRUCTION),
+    ):
         (bad,) = items({"prompt": prompt, "chosen": "a", "rejected": "b"})
         assert (bad.reason, bad.part) == (reason, None)
 

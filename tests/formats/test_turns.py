@@ -54,7 +54,9 @@ def test_both_sides_have_many_names(asker, answerer):
 
 
 def test_other_roles_keep_their_names_and_their_place():
-    (record,) = records(talked(("human", "q"), ("gpt", None), ("tool", "42"), ("observation", "o"), ("gpt", "a")))
+    (record,) = records(
+        talked(("human", "q"), ("gpt", None), ("tool", "42"), ("observation", "o"), ("gpt", "a"))
+    )
     assert [turn.role for turn in record.turns] == ["user", "assistant", "tool", "observation"]
     assert record.turns[1].text == ""
 

@@ -25,7 +25,10 @@ def said(code, *, without=(), offline=False, **environment):
     """Give what the lines print; they must not fail."""
     start = _START.format(names=set(without), offline=offline)
     done = subprocess.run(
-        [sys.executable, "-c", start + code], capture_output=True, text=True, env={**os.environ, **environment}
+        [sys.executable, "-c", start + code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

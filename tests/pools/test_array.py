@@ -24,10 +24,17 @@ JSON = st.recursive(
 SPACE = st.sampled_from(["", " ", "\n", "\r\n\t "])
 
 
-@given(st.lists(st.tuples(JSON, SPACE, SPACE), max_size=6), SPACE, st.booleans(), st.sampled_from([1, 2, 7, 1 << 20]))
+@given(
+    st.lists(st.tuples(JSON, SPACE, SPACE), max_size=6),
+    SPACE,
+    st.booleans(),
+    st.sampled_from([1, 2, 7, 1 << 20]),
+)
 def test_the_elements_are_those_of_the_array_however_it_is_read(values, space, pretty, block):
     texts = [
-        (before + json.dumps(value, ensure_ascii=False, indent=1 if pretty else None)).encode("utf-8", "replace")
+        (before + json.dumps(value, ensure_ascii=False, indent=1 if pretty else None)).encode(
+            "utf-8", "replace"
+        )
         + after.encode()
         for value, before, after in values
     ]
@@ -64,7 +71,9 @@ def test_what_is_wrong_with_an_element_is_told_by_its_number(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("data", [b"[", b"[" + ROW, b"[" + ROW + b",", b"[" + ROW[:-3], b'[{"a": "x}, ' + ROW + b"]"])
+@pytest.mark.parametrize(
+    "data", [b"[", b"[" + ROW, b"[" + ROW + b",", b"[" + ROW[:-3], b'[{"a": "x}, ' + ROW + b"]"]
+)
 def test_an_array_that_does_not_end_is_a_damaged_file(tmp_path, data):
     path = write(tmp_path / "a.json", data)
     with pytest.raises(InputError, match="a.json: the array does not end"):
@@ -74,7 +83,9 @@ def test_an_array_that_does_not_end_is_a_damaged_file(tmp_path, data):
 @pytest.mark.parametrize("rest", [b"x", b"[" + ROW + b"]", b",", b"]"])
 def test_text_after_the_array_is_refused_with_its_place(tmp_path, rest):
     path = write(tmp_path / "a.json", b"[" + ROW + b"] \n" + rest)
-    with pytest.raises(InputError, match=f"a.json: there is text after the end of the array, at byte {len(ROW) + 2}"):
+    with pytest.raises(
+        InputError, match=f"a.json: there is text after the end of the array, at byte {len(ROW) + 2}"
+    ):
         cut(find(path), 10)
 
 
@@ -112,7 +123,10 @@ def test_rows_of_more_than_64_kb_in_a_json_of_lines_are_rows(tmp_path):
 
 
 def test_a_long_text_and_a_deep_element_are_read_in_good_time(tmp_path):
-    rows = [{"instruction": "i", "response": '\\"[{' * 50_000}, {"instruction": "i", "response": "x\n" + " " * 200_000}]
+    rows = [
+        {"instruction": "i", "response": '\\"[{' * 50_000},
+        {"instruction": "i", "response": "x\n" + " " * 200_000},
+    ]
     deep = b'{"instruction": "i", "response": "r", "deep": ' + b"[" * 2000 + b"]" * 2000 + b"}"
     data = json.dumps(rows, indent=1).encode()[:-1] + b"," + deep + b"," + ROW + b"]"
     started = time.perf_counter()

@@ -24,10 +24,16 @@ def whole(rows):
     return [(row.address.line, row.decode()) for row in rows]
 
 
-@given(st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]))] * 2), min_size=1, max_size=5), st.data())
+@given(
+    st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]))] * 2), min_size=1, max_size=5),
+    st.data(),
+)
 def test_what_was_written_as_csv_is_read_as_it_was(tmp_path_factory, rows, data):
     out = io.StringIO(newline="")
-    ends, quoting = data.draw(st.sampled_from(["\n", "\r\n"])), data.draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
+    ends, quoting = (
+        data.draw(st.sampled_from(["\n", "\r\n"])),
+        data.draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL])),
+    )
     writer = csv.writer(out, lineterminator=ends, quoting=quoting)
     writer.writerows([("a", "b"), *rows])
     path = write(tmp_path_factory.mktemp("csv") / "a.csv", out.getvalue().encode())
@@ -41,7 +47,10 @@ def test_what_was_written_as_csv_is_read_as_it_was(tmp_path_factory, rows, data)
 
 def test_cells_hold_line_breaks_and_quotes_and_the_line_is_where_the_row_starts(tmp_path):
     rows = read(tmp_path, b'"a\nb\r\n""c""",r,1\r\n\n  \n"x, y",r,\n')
-    fields = [{"instruction": 'a\nb\r\n"c"', "response": "r", "n": "1"}, {"instruction": "x, y", "response": "r", "n": ""}]
+    fields = [
+        {"instruction": 'a\nb\r\n"c"', "response": "r", "n": "1"},
+        {"instruction": "x, y", "response": "r", "n": ""},
+    ]
     assert whole(rows) == [(2, fields[0]), (7, fields[1])]
 
 

@@ -138,7 +138,14 @@ def test_a_saved_dictionary_of_splits_is_one_pool(tmp_path):
 
 
 def test_layouts_joined_in_one_table_are_told_by_what_is_not_null(tmp_path):
-    row = {"instruction": None, "response": None, "output": None, "messages": None, "prompt": "q", "completion": "a"}
+    row = {
+        "instruction": None,
+        "response": None,
+        "output": None,
+        "messages": None,
+        "prompt": "q",
+        "completion": "a",
+    }
     data = pa.Table.from_pylist([row, row])
     path = written(tmp_path / "a.parquet", data)
     assert [(item.turns[0].text, item.response) for item in read_pool(path)] == [("q", "a")] * 2

@@ -62,7 +62,11 @@ OURS = {
 
 def test_where_the_sheet_leaves_the_choice_ours_is_this(scar_data):
     folder = scar_data / "formats"
-    either = [e["line"] for e in map(json.loads, (folder / "dirty_expected.jsonl").open("rb")) if e["expect"] == "either"]
+    either = [
+        e["line"]
+        for e in map(json.loads, (folder / "dirty_expected.jsonl").open("rb"))
+        if e["expect"] == "either"
+    ]
     assert sorted([*OURS, 37]) == either
     items = {item.address.line: item for item in read_pool(folder / "dirty.jsonl")}
     assert {line: getattr(items[line], "reason", None) for line in OURS} == OURS
@@ -72,7 +76,9 @@ def test_where_the_sheet_leaves_the_choice_ours_is_this(scar_data):
 
 def test_a_run_over_the_dirty_rows_counts_each_once(scar_data, bundle, tmp_path, capsys):
     pool, run = scar_data / "formats" / "dirty.jsonl", tmp_path / "run"
-    sheet = [json.loads(e) for e in (scar_data / "formats" / "dirty_expected.jsonl").read_bytes().splitlines()]
+    sheet = [
+        json.loads(e) for e in (scar_data / "formats" / "dirty_expected.jsonl").read_bytes().splitlines()
+    ]
     assert main(["score", str(pool), "--ranker", str(bundle), "--out", str(run)]) == 0
     table = pq.read_table(run / "chunks").to_pylist()
     aside = [json.loads(line) for line in (run / "set_aside.jsonl").read_bytes().splitlines()]
@@ -81,7 +87,9 @@ def test_a_run_over_the_dirty_rows_counts_each_once(scar_data, bundle, tmp_path,
     assert all((row["style"] is None) == bool(row["reason"]) for row in table)
     wrong = {each["line"] for each in sheet if each["expect"] == "reject"}
     assert wrong <= {row["line"] for row in aside} <= wrong | {16, 37, 38}
-    assert all(row["file"] == "dirty.jsonl" and row["reason"] and 0 < len(row["detail"]) < 300 for row in aside)
+    assert all(
+        row["file"] == "dirty.jsonl" and row["reason"] and 0 < len(row["detail"]) < 300 for row in aside
+    )
     out = capsys.readouterr().out
     assert f"44 records: {44 - len(aside)} scored, {len(aside)} set aside" in out
     assert next(row for row in table if row["line"] == 12)["style_truncated"]

@@ -75,7 +75,9 @@ def test_a_line_that_is_no_object_says_why_and_where(raw, expected):
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "A.JSONL.GZ", "A.JsonL.ZST"])
 def test_a_mark_is_the_byte_where_the_row_starts(tmp_path, name):
     data = b"\n" + ROW + b"\r\n  \n\xff bad\n" + b" " + ROW + b"\n" + ROW
-    packed = {"gz": gzip.compress, "st": lambda raw: pa.compress(raw, "zstd", asbytes=True)}.get(name.lower()[-2:], bytes)
+    packed = {"gz": gzip.compress, "st": lambda raw: pa.compress(raw, "zstd", asbytes=True)}.get(
+        name.lower()[-2:], bytes
+    )
     (tmp_path / name).write_bytes(packed(data))
     (file,) = find(tmp_path / name)
     marks, rows = list(source(file).marks()), list(source(file).rows(3))

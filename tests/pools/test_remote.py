@@ -70,7 +70,9 @@ def responses(place):
     return [item.response for item in read_pool(place)]
 
 
-@pytest.mark.parametrize("key", [key for key in FILES if key[-2:] not in ("on", "me") and ".hidden" not in key])
+@pytest.mark.parametrize(
+    "key", [key for key in FILES if key[-2:] not in ("on", "me") and ".hidden" not in key]
+)
 def test_a_file_of_any_type_is_read(s3, key):
     assert responses(f"s3://bucket/{key}") == [row["response"] for row in ROWS]
 
@@ -121,7 +123,22 @@ def test_score_and_select_by_url_and_a_changed_object_is_noticed(s3, bundle, tmp
     assert main(["select", run, "--top", "2", "--out", out, "--no-added-columns"]) == 0
     local = write_jsonl(tmp_path / "local.jsonl", ROWS)
     again = str(tmp_path / "again.jsonl")
-    assert main(["filter", str(local), "--ranker", str(bundle), "--top", "2", "--out", again, "--no-added-columns"]) == 0
+    assert (
+        main(
+            [
+                "filter",
+                str(local),
+                "--ranker",
+                str(bundle),
+                "--top",
+                "2",
+                "--out",
+                again,
+                "--no-added-columns",
+            ]
+        )
+        == 0
+    )
     assert read_jsonl(out) == read_jsonl(again) and len(read_jsonl(out)) == 2
     changed = lines_of(ROWS).replace(b"what", b"when")  # of the same length
     s3.put_object(Bucket="bucket", Key="own/a.jsonl", Body=changed)
@@ -131,7 +148,9 @@ def test_score_and_select_by_url_and_a_changed_object_is_noticed(s3, bundle, tmp
 
 
 def test_a_store_that_does_not_answer_is_one_line():
-    message = refused("s3://bucket/a.jsonl", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1", **KEYS)
+    message = refused(
+        "s3://bucket/a.jsonl", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1", **KEYS
+    )
     assert "s3://bucket/a.jsonl: not to be had: EndpointConnectionError" in message
     assert len(message.splitlines()) == 1
 
@@ -162,7 +181,12 @@ def test_memory_and_file_urls_are_pools_too(tmp_path):
 
     fsspec.filesystem("memory").pipe("/pool/a.jsonl", lines_of(ROWS))
     write_jsonl(tmp_path / "a b.jsonl", ROWS)
-    for place in ("memory://pool", "memory://pool/a.jsonl", f"file://{tmp_path}", (tmp_path / "a b.jsonl").as_uri().replace("%20", " ")):
+    for place in (
+        "memory://pool",
+        "memory://pool/a.jsonl",
+        f"file://{tmp_path}",
+        (tmp_path / "a b.jsonl").as_uri().replace("%20", " "),
+    ):
         assert responses(place) == [row["response"] for row in ROWS]
     facts = find("memory://pool")[0].facts()
     assert facts == find(tmp_path)[0].facts() and facts[0] == os.stat(tmp_path / "a b.jsonl").st_size
@@ -170,4 +194,6 @@ def test_memory_and_file_urls_are_pools_too(tmp_path):
 
 @pytest.mark.parametrize("module", ["fsspec", "s3fs"])
 def test_without_the_client_of_a_store_the_extra_is_named(module):
-    assert "s3:// needs the remote extra: pip install 'scar-rank[remote]'" in refused("s3://b/a.jsonl", without=[module])
+    assert "s3:// needs the remote extra: pip install 'scar-rank[remote]'" in refused(
+        "s3://b/a.jsonl", without=[module]
+    )

@@ -33,7 +33,9 @@ def schema(*rows):
 def test_the_type_holds_every_value(values, kind):
     found = schema(*({"x": value} for value in values))
     assert found.field("x").type == kind
-    assert pa.Table.from_pylist([{"x": value} for value in values], schema=found)["x"].null_count == values.count(None)
+    assert pa.Table.from_pylist([{"x": value} for value in values], schema=found)[
+        "x"
+    ].null_count == values.count(None)
 
 
 def test_columns_stand_in_the_order_in_which_they_were_first_seen():

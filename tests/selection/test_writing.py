@@ -44,7 +44,11 @@ def unpacked(path):
 
 NUMBERS = st.integers() | st.sampled_from([2**53 + 1, 2**63 - 1, -(2**63), 2**64, 10**30])
 JSON = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | NUMBERS
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
@@ -57,7 +61,9 @@ ROW = st.dictionaries(st.text(max_size=4), JSON, max_size=4).map(
 def line(draw):
     """Bytes of an object as people write them: any spacing, escapes or not, a key twice."""
     row = draw(ROW)
-    text = json.dumps(row, ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from([(",", ":"), (" , ", ": ")])))
+    text = json.dumps(
+        row, ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from([(",", ":"), (" , ", ": ")]))
+    )
     twice = draw(st.sampled_from(["", ', "response": "again"', ', "response" : "again"\t']))
     before, after = draw(st.sampled_from(["", " ", "\t"])), draw(st.sampled_from(["", " ", "\r"]))
     return (before + text[:-1] + twice + "}" + after).encode("utf-8", "surrogatepass").replace(b"\xed", b"?")
@@ -80,7 +86,9 @@ def test_json_lines_keep_their_bytes(lines, mark, dos, out, sort, data):
     scores = data.draw(st.permutations(range(len(lines))))
     with tempfile.TemporaryDirectory() as folder:
         pool = Path(folder) / "p.jsonl"
-        pool.write_bytes(b"\xef\xbb\xbf" * mark + b"".join(row + b"\r\n" * dos + b"\n" * (not dos) for row in lines))
+        pool.write_bytes(
+            b"\xef\xbb\xbf" * mark + b"".join(row + b"\r\n" * dos + b"\n" * (not dos) for row in lines)
+        )
         bare = unpacked(kept(pool, len(lines), out, scores=scores, sort=sort, added_columns=False))
         full = unpacked(kept(pool, len(lines), out, scores=scores, sort=sort))
     order = sorted(range(len(lines)), key=lambda n: -scores[n]) if sort else range(len(lines))
@@ -114,16 +122,21 @@ TYPES = {
     pa.bool_(): st.booleans(),
     pa.null(): st.none(),
     pa.decimal128(10, 2): st.integers(-(10**6), 10**6).map(lambda n: Decimal(n) / 100),
-    pa.timestamp("us", "UTC"): st.integers(0, 10**9).map(lambda n: datetime(1970, 1, 1) + timedelta(seconds=n)),
+    pa.timestamp("us", "UTC"): st.integers(0, 10**9).map(
+        lambda n: datetime(1970, 1, 1) + timedelta(seconds=n)
+    ),
     pa.timestamp("ns"): st.integers(0, 10**18),
     pa.date32(): st.dates(date(1900, 1, 1)),
     pa.list_(pa.struct([("role", pa.string()), ("n", pa.int32())])): st.lists(
-        st.fixed_dictionaries({"role": st.sampled_from(["user", None, "é"]), "n": st.integers(0, 9)}), max_size=2
+        st.fixed_dictionaries({"role": st.sampled_from(["user", None, "é"]), "n": st.integers(0, 9)}),
+        max_size=2,
     ),
     pa.struct([("a", pa.struct([("b", pa.list_(pa.float64()))]))]): st.fixed_dictionaries(
         {"a": st.none() | st.fixed_dictionaries({"b": st.lists(st.floats(allow_nan=False), max_size=2)})}
     ),
-    pa.map_(pa.string(), pa.int64()): st.lists(st.tuples(st.text("ab", max_size=2), st.integers(0, 9)), max_size=2),
+    pa.map_(pa.string(), pa.int64()): st.lists(
+        st.tuples(st.text("ab", max_size=2), st.integers(0, 9)), max_size=2
+    ),
 }
 
 
@@ -201,8 +214,10 @@ ONE = st.fixed_dictionaries(
         "n": st.none() | st.integers(-(2**63), 2**63 - 1),
         "x": st.none() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False),
         "s": st.none() | st.text(max_size=4),
-        "l": st.none() | st.lists(st.fixed_dictionaries({"a": st.booleans()}, optional={"b": st.text()}), max_size=2),
-        "d": st.none() | st.fixed_dictionaries({"z": st.integers(0, 9)}, optional={"é": st.lists(st.lists(st.none()))}),
+        "l": st.none()
+        | st.lists(st.fixed_dictionaries({"a": st.booleans()}, optional={"b": st.text()}), max_size=2),
+        "d": st.none()
+        | st.fixed_dictionaries({"z": st.integers(0, 9)}, optional={"é": st.lists(st.lists(st.none()))}),
     },
 )
 
@@ -221,7 +236,9 @@ def test_values_of_json_lines_are_the_same_in_a_table(rows, sort, added):
         path = kept(jsonl(Path(folder), rows), len(rows), "k.parquet", sort=sort, added_columns=added)
         found = pq.read_table(path).to_pylist()
     own = [{"instruction": "i", "response": "r", **row} for row in (rows[::-1] if sort else rows)]
-    assert [full({k: v for k, v in row.items() if k not in ADDED}) for row in found] == [full(row) for row in own]
+    assert [full({k: v for k, v in row.items() if k not in ADDED}) for row in found] == [
+        full(row) for row in own
+    ]
     assert not added or [row["scar_row"] for row in found] == (list(range(len(rows)))[:: -1 if sort else 1])
 
 
@@ -237,12 +254,23 @@ def test_values_of_json_lines_are_the_same_in_a_table(rows, sort, added):
         ([{"n": "\ud800"}], 1, "n holds a lone surrogate"),
         ([b'{"instruction": "i", "response": "r", "n": 1, "n": 2}'], 1, "n stands twice"),
         ([b'{"instruction": "i", "response": "r", "d": {"n": 1, "n": 2}}'], 1, "n stands twice"),
-        ([b'{"instruction": "i", "response": "r", "d": ' + b"[" * 300 + b"]" * 300 + b"}"], 1, "nested more than 40 deep"),
-        ([b'{"instruction": "i", "response": "r", "d": ' + b'{"a":' * 800 + b"1" + b"}" * 801], 1, "more than 40 deep"),
+        (
+            [b'{"instruction": "i", "response": "r", "d": ' + b"[" * 300 + b"]" * 300 + b"}"],
+            1,
+            "nested more than 40 deep",
+        ),
+        (
+            [b'{"instruction": "i", "response": "r", "d": ' + b'{"a":' * 800 + b"1" + b"}" * 801],
+            1,
+            "more than 40 deep",
+        ),
     ],
 )
 def test_rows_that_no_one_schema_holds_are_named_by_line(tmp_path, rows, line, told):
-    lines = [row if isinstance(row, bytes) else json.dumps({"instruction": "i", "response": "r", **row}).encode() for row in rows]
+    lines = [
+        row if isinstance(row, bytes) else json.dumps({"instruction": "i", "response": "r", **row}).encode()
+        for row in rows
+    ]
     with pytest.raises(InputError, match=f"p.jsonl, line {line}: .*{told}.*write .jsonl"):
         kept(write_jsonl(tmp_path / "p.jsonl", lines), len(rows), "k.parquet")
     assert not list(tmp_path.glob("*/k.parquet")) and not list(tmp_path.glob("*/.k*"))
@@ -260,7 +288,13 @@ def test_an_object_that_is_always_empty_is_named(tmp_path):
 
 def test_tables_become_lines_of_the_same_values(tmp_path):
     rows = pa.table(
-        {"instruction": ["i"], "response": ["r"], "n": [2**53 + 1], "x": [float("nan")], "d": [{"a": ["é", None]}]}
+        {
+            "instruction": ["i"],
+            "response": ["r"],
+            "n": [2**53 + 1],
+            "x": [float("nan")],
+            "d": [{"a": ["é", None]}],
+        }
     )
     pq.write_table(rows, tmp_path / "p.parquet")
     data = kept(tmp_path / "p.parquet", 1, "k.jsonl", added_columns=False).read_text()
@@ -272,7 +306,11 @@ def test_tables_become_lines_of_the_same_values(tmp_path):
 def test_cells_stay_text(tmp_path, out):
     (tmp_path / "p.csv").write_text('instruction,response,n,"a ""q"""\ni,r,007,\ni,s,1e5,"x\ny"\n')
     path = kept(tmp_path / "p.csv", 2, out, added_columns=False)
-    found = [json.loads(each) for each in path.read_text().splitlines()] if out == "k.jsonl" else pq.read_table(path).to_pylist()
+    found = (
+        [json.loads(each) for each in path.read_text().splitlines()]
+        if out == "k.jsonl"
+        else pq.read_table(path).to_pylist()
+    )
     assert found == list(csv.DictReader((tmp_path / "p.csv").open(newline="")))
     if out == "k.parquet":
         assert set(pq.read_schema(path).types) == {pa.string()}

@@ -44,7 +44,9 @@ def by_hand(scorer, talk):
     )
 
 
-@pytest.mark.parametrize(("name", "of"), [("mean", np.mean), ("min", np.min), ("last", lambda scores: scores[-1])])
+@pytest.mark.parametrize(
+    ("name", "of"), [("mean", np.mean), ("min", np.min), ("last", lambda scores: scores[-1])]
+)
 def test_the_score_of_a_dialogue_is_that_of_its_answers_one_by_one(bundle, name, of):
     scorer = Scorer.load(bundle, Scoring(aggregate=name))
     short = TALK[:3]
@@ -81,13 +83,25 @@ def test_of_very_many_answers_the_last_are_scored_and_it_is_said(bundle, monkeyp
     np.testing.assert_allclose(found.scores[1], own[:2].mean(), atol=1e-5)
     assert found.truncated.tolist()[0] and len(record(TALK[:7]).answers) == 1
     monkeypatch.setattr(module, "MOST_ANSWERS", 256)
-    assert found.truncated.tolist()[1:] == scorer.score_records([record(TALK[:7]), record(TALK[:3])]).truncated.tolist()
+    assert (
+        found.truncated.tolist()[1:]
+        == scorer.score_records([record(TALK[:7]), record(TALK[:3])]).truncated.tolist()
+    )
 
 
 def test_what_answers_nothing_is_not_scored():
-    greeting = [("assistant", "hello"), ("user", "what"), ("assistant", "one"), ("user", "and"), ("assistant", "two")]
+    greeting = [
+        ("assistant", "hello"),
+        ("user", "what"),
+        ("assistant", "one"),
+        ("user", "and"),
+        ("assistant", "two"),
+    ]
     assert record(greeting).answers == (2,)
-    assert record([("system", "s"), ("assistant", "hello"), ("user", "what"), ("assistant", "one")]).answers == ()
+    assert (
+        record([("system", "s"), ("assistant", "hello"), ("user", "what"), ("assistant", "one")]).answers
+        == ()
+    )
     assert record([("user", " "), ("assistant", "no"), ("user", "what"), ("assistant", "yes")]).answers == ()
 
 
