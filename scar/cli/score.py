@@ -13,9 +13,7 @@ FLAGS = ("engine", "precision", "graph", "aggregate", "batch_tokens", "chunk_row
 
 def add_scoring(parser: Parser) -> None:
     """Add the flags of whatever scores a pool."""
-    parser.add_argument(
-        "pool", type=str, help="file, folder, glob, URL or Hub name; jsonl, json, csv, parquet, arrow"
-    )
+    parser.add_argument("pool", type=str, help="file, folder, glob, URL or Hub name; jsonl, json, csv, parquet, arrow")
     parser.add_argument("--ranker", type=Path, required=True, help="bundle with exported graphs")
     parser.add_argument(
         "--carry", type=str, default="", help="columns to write beside the scores: source,lang"

@@ -239,9 +239,9 @@ def _batches_by_rank(
 
 def _ipc(row: pa.RecordBatch) -> bytes:
     """Give a row as a stream of its own: one IPC file cannot hold batches whose dictionaries differ."""
-    for number, field in enumerate(row.schema):
-        if pa.types.is_dictionary(field.type):
-            row = row.set_column(number, field, _one_word(row.column(number)))
+    for number, column in enumerate(row.schema):
+        if pa.types.is_dictionary(column.type):
+            row = row.set_column(number, column, _one_word(row.column(number)))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, row.schema) as writer:
         writer.write_batch(row)
