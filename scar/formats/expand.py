@@ -6,11 +6,11 @@ from typing import Any
 
 from scar.formats.layouts import Layout, Row, layout_of
 from scar.formats.turns import earlier_answers, marked, split_last, turns_of
-from scar.formats.values import RowError, kind, nested, row_id, text, unicode
+from scar.formats.values import RowError, kind, messages_or_text, nested, row_id, text, unicode
 from scar.records import Address, Reason, Record, SetAside, Turn
 
 Part = tuple[str | None, tuple[Turn, ...], Any]
-"""Name of a response where the row has several, what it answers, and the response, unchecked."""
+"""Name of a response where the row has several, what it answers, and the response, unchecked, or why there is none."""
 
 
 def expand(row: Row, layout: Layout, address: Address, turns: str = "last") -> Iterator[Record | SetAside]:
@@ -27,6 +27,8 @@ def expand(row: Row, layout: Layout, address: Address, turns: str = "last") -> I
         return
     for part, before, response in parts:
         try:
+            if isinstance(response, RowError):
+                raise response
             record = Record(before, text(response, "response"), address, own_id, part)
         except RowError as error:
             yield SetAside(address, *explained(error, row, layout), own_id, part)
@@ -87,17 +89,23 @@ def _dialogue(field: str) -> Callable[[Row, Layout], Iterator[Part]]:
 
 
 def _prompt_completion(row: Row, layout: Layout) -> Iterator[Part]:
-    prompt = _prompt(nested(layout.field(row, "prompt")))
-    yield None, *_answer(prompt, nested(layout.field(row, "completion")), "completion")
+    prompt = _prompt(messages_or_text(layout.field(row, "prompt")))
+    yield None, *_answer(prompt, messages_or_text(layout.field(row, "completion")), "completion")
 
 
 def _preference(row: Row, layout: Layout) -> Iterator[Part]:
-    given = nested(layout.field(row, "prompt"))
+    given = messages_or_text(layout.field(row, "prompt"))
     prompt = () if given is None or given == "" or given == [] else _prompt(given)
     columns = {layout.column(name): name for name in ("chosen", "rejected")}
-    for column in [column for column in row if column in columns]:
-        response = nested(row[column])
-        yield columns[column], *_answer(prompt, response, columns[column])
+    present = [column for column in row if column in columns]
+    if not present:
+        raise RowError(Reason.MISSING_RESPONSE, f"the row has neither {' nor '.join(map(repr, columns))}")
+    for column in present:
+        try:
+            before, response = _answer(prompt, messages_or_text(row[column]), columns[column])
+        except RowError as error:
+            before, response = prompt, error  # the other response may stand
+        yield columns[column], before, response
 
 
 def _prompt(value: Any) -> tuple[Turn, ...]:
@@ -116,7 +124,11 @@ def _prompt(value: Any) -> tuple[Turn, ...]:
 def _answer(prompt: tuple[Turn, ...], value: Any, what: str) -> tuple[tuple[Turn, ...], Any]:
     """Give what a response answers, and the response: a text, a message, or a whole dialogue that ends in it."""
     turns = turns_of(value, what) if isinstance(value, list) else _marked(value)
+    if prompt and isinstance(value, str) and turns and all(turn.role == "user" for turn in turns):
+        turns = None  # a plain answer that happens to begin with "Human:"
     if turns is None:
+        if value is None:
+            raise RowError(Reason.MISSING_RESPONSE, f"{what!r} is missing or null")
         if not prompt:
             raise RowError(
                 Reason.MISSING_INSTRUCTION, f"there is no prompt, and {what!r} is no whole dialogue"

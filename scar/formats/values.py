@@ -51,6 +51,16 @@ def nested(value: Any) -> Any:
         return value
 
 
+def messages_or_text(value: Any) -> Any:
+    """Give a list of messages, also where a cell holds it as JSON text; any other text stays text, though it be JSON.
+
+    An answer may well be a JSON object or a list of numbers.
+    """
+    given = nested(value)
+    messages = isinstance(given, list) and given and all(isinstance(each, dict) for each in given)
+    return given if messages and all("role" in each or "from" in each for each in given) else value
+
+
 def number(value: Any) -> float | None:
     """Give a finite number, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -19,7 +19,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 _FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
 """An object without another inside, whole: what most rows are, found in one step."""
 _BETWEEN = re.compile(rb"[\s,]*")
-_BREAK = re.compile(rb"[ \t]*[\r\n]\s*")
+_BREAK = re.compile(rb"[\r\n]\s*")
 _SCALAR = re.compile(rb"[^,\]\s]*")
 
 
@@ -79,6 +79,10 @@ def elements(stream: IO[bytes], place: str) -> Iterator[tuple[int, bytes]]:
         return
     while window.at_element():
         yield window.element()
+    if not window.closed:
+        raise InputError(
+            f"{place}: the array does not end: the file is cut off, or a text in it is never closed"
+        )
     if window.rest().strip():
         raise InputError(f"{place}: there is text after the end of the array, at byte {window.offset}")
 
@@ -92,6 +96,8 @@ class _Window:
         self._before = 0
         self._place = 0
         self._ended = False
+        self.closed = False
+        """Whether the bracket that ends the array was met."""
 
     @property
     def offset(self) -> int:
@@ -111,7 +117,8 @@ class _Window:
         self._skip(_BETWEEN)
         if self._place < len(self._buffer) and self._buffer[self._place] != ord("]"):
             return True
-        self._place += 1
+        self.closed = self._place < len(self._buffer)
+        self._place += self.closed
         return False
 
     def element(self) -> tuple[int, bytes]:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -29,26 +30,20 @@ class Split:
 
     def tables(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, a batch at a time, as the Hub sends them."""
-        for table in self._stream().with_format("arrow").iter(batch_size=BATCH_ROWS):
-            check_schema(table.schema, self.repo)
-            yield from table.to_batches()
+        with _opened(self.repo):
+            for table in self._stream().with_format("arrow").iter(batch_size=BATCH_ROWS):
+                check_schema(table.schema, self.repo)
+                yield from table.to_batches()
 
     def schema(self) -> pa.Schema:
         """Give the columns and their types, as the first batch has them."""
-        return next(self.tables()).schema
+        first = next(self.tables(), None)
+        return pa.schema([]) if first is None else first.schema
 
     def _stream(self) -> Any:
         from datasets import load_dataset
 
-        try:
-            return load_dataset(
-                self.repo, self.config, split=self.split, revision=self.revision, streaming=True
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{self.repo}: the data set cannot be opened: {(str(error).splitlines() or ['?'])[0]} "
-                "(a name is org/name[@revision][:config][:split])"
-            ) from None
+        return load_dataset(self.repo, self.config, split=self.split, revision=self.revision, streaming=True)
 
     # What a Store is asked for: the Hub gives rows, not bytes.
 
@@ -59,6 +54,35 @@ class Split:
     def facts(self, place: str) -> tuple[int, str]:
         """Give the commit: what changes when the data set does."""
         return 0, f"revision:{self.revision}"
+
+
+@contextmanager
+def _opened(repo: str) -> Iterator[None]:
+    """Turn what opening or reading on raises into an InputError that names the data set."""
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except InputError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        DatasetsError,
+        pa.ArrowException,
+        *_http(HfHubHTTPError),
+    ) as error:
+        raise InputError(
+            f"{repo}: the data set cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]} "
+            "(a name is org/name[@revision][:config][:split])"
+        ) from None
+
+
+def _http(error: type[Exception]) -> tuple[type[Exception], ...]:
+    """Give the bases of the Hub's own error: those of the HTTP library that this version of it is built on."""
+    return tuple(base for base in error.__bases__ if issubclass(base, Exception))
 
 
 def parse(name: str) -> Split:
@@ -85,8 +109,7 @@ def find_on_hub(name: str) -> list[PoolFile]:
         ) from None
     try:
         commit = HfApi().dataset_info(split.repo, revision=split.revision).sha
-    # The bases of the hub's own error are those of the HTTP library that this version of it is built on.
-    except (OSError, ValueError, OfflineModeIsEnabled, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]
+    except (OSError, ValueError, OfflineModeIsEnabled, *_http(HfHubHTTPError)) as error:  # type: ignore[misc]
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{name}: no such file, folder or glob here, and not to be had from the Hub ({why})"

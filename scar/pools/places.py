@@ -66,9 +66,10 @@ class PoolFile:
     def open(self) -> IO[bytes]:
         """Open the file's bytes, unpacked."""
         stream = self.store.open(self.place)
-        if self.name.endswith(".gz"):
+        name = self.name.lower()
+        if name.endswith(".gz"):
             return cast(IO[bytes], _Unpacked(gzip.GzipFile(fileobj=stream), stream))
-        if self.name.endswith(".zst"):
+        if name.endswith(".zst"):
             return cast(IO[bytes], _Unpacked(pa.CompressedInputStream(stream, "zstd"), stream))
         return stream
 
@@ -184,7 +185,7 @@ def _is_pool(path: Path, folder: Path) -> bool:
 def _has_rows(path: Path) -> bool:
     """Tell whether a .json file in a folder holds rows, not settings: an array, or an object on each of two lines."""
     with open(path, "rb") as stream:
-        start = stream.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = stream.read(1 << 24).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"["):
         return True
     rows = re.match(rb"\{[^\n]*\}[ \t\r]*\n\s*\{", start) is not None

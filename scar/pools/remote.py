@@ -45,7 +45,11 @@ def find_remote(url: str) -> list[PoolFile]:
 
     Raises InputError where the extra is missing, the URL holds a secret, or nothing is there.
     """
-    if urlsplit(url).username or urlsplit(url).password:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{url}: not a URL: {error}") from None
+    if parts.username or parts.password:
         raise InputError("a pool's URL holds a user name or password; give these in the environment")
     scheme = url.partition("://")[0]
     try:
@@ -58,9 +62,10 @@ def find_remote(url: str) -> list[PoolFile]:
             f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})"
         ) from None
     with told(url):
+        system.invalidate_cache()  # what was listed before may have changed since
         root, paths = _listed(system, path)
     if not paths:
-        raise InputError(f"{url}: no pool files there (looked for {', '.join(SUFFIXES)})")
+        raise InputError(f"{_bare(url)}: no pool files there (looked for {', '.join(SUFFIXES)})")
     store = Remote(system)
     return [
         PoolFile(
@@ -91,7 +96,7 @@ def _hidden(inner: str) -> bool:
 @contextmanager
 def told(url: str) -> Iterator[None]:
     """Turn what a store answers into an InputError that names the URL, without what may be a secret in it."""
-    bare = urlsplit(url)._replace(query="", fragment="").geturl()
+    bare = _bare(url)
     try:
         yield
     except FileNotFoundError:
@@ -102,6 +107,11 @@ def told(url: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, *_client_errors()) as error:  # type: ignore[misc]
         raise InputError(f"{bare}: not to be had: {type(error).__name__}: {error}") from None
+
+
+def _bare(url: str) -> str:
+    """Give a URL without its query, in which a signature may stand; in a glob a `?` is no query."""
+    return urlsplit(url)._replace(query="", fragment="").geturl() if url.startswith("http") else url
 
 
 def _client_errors() -> tuple[type[Exception], ...]:

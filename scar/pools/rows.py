@@ -100,7 +100,7 @@ def _finite(value: Any) -> Any:
     match value:
         case dict():
             return {name: _finite(each) for name, each in value.items()}
-        case list():
+        case list() | tuple():  # a map is a list of pairs
             return [_finite(each) for each in value]
         case float() if not math.isfinite(value):
             return None

@@ -1,7 +1,6 @@
 """What every type of file can do: give its rows, and say cheaply where each stands."""
 
 import gzip
-import lzma
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +47,7 @@ def damage(place: str) -> Iterator[None]:
     """Turn what a broken file makes its reader raise into an InputError that names the file."""
     try:
         yield
-    except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, pa.ArrowInvalid) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
         raise InputError(f"{place}: damaged: {error}") from None
     except OSError as error:
         if error.errno is not None:

@@ -9,6 +9,8 @@ from scar.formats.values import kind
 
 EXACT = 1 << 53
 """Integers up to here are exact as floats too."""
+DEEPEST = 40
+"""Levels of nesting; readers of Parquet refuse more than 100 levels of theirs, two of which are one list."""
 
 
 class Clash(Exception):
@@ -25,8 +27,10 @@ class Guess:
         self.fields: dict[str, Guess] = {}
         self.items: Guess | None = None
 
-    def see(self, value: Any, path: str = "the row") -> None:
+    def see(self, value: Any, path: str = "the row", depth: int = 0) -> None:
         """Widen the type so that it holds a value; Clash where no type does."""
+        if depth > DEEPEST:
+            raise Clash(f"{path[:60]}... is nested more than {DEEPEST} deep")
         name = _named(value, path)
         if name == "null":
             return
@@ -37,11 +41,12 @@ class Guess:
         self.name = merged
         if name == "struct":
             for key, each in value.items():
-                self.fields.setdefault(key, Guess()).see(each, key if path == "the row" else f"{path}.{key}")
+                below = f"{path}.{key}" if depth else key
+                self.fields.setdefault(key, Guess()).see(each, below, depth + 1)
         elif name == "list":
             self.items = self.items or Guess()
             for each in value:
-                self.items.see(each, f"{path}[]")
+                self.items.see(each, f"{path}[]", depth + 1)
 
     def type(self, path: str = "the row") -> pa.DataType:
         """Give the Arrow type. Clash for an object that is always empty: Parquet cannot hold one."""
@@ -98,7 +103,10 @@ def _merged(old: str, new: str) -> str | None:
 
 def decode_once(raw: bytes) -> dict[str, Any]:
     """Parse a row; Clash where it names a column twice: a table has each once."""
-    row: dict[str, Any] = json.loads(raw, object_pairs_hook=_no_twice)
+    try:
+        row: dict[str, Any] = json.loads(raw, object_pairs_hook=_no_twice)
+    except RecursionError:
+        raise Clash(f"the row is nested more than {DEEPEST} deep") from None
     return row
 
 

@@ -1,6 +1,7 @@
 """Write kept rows, each as it was: JSON Lines byte for byte, Parquet in the pool's own types. Knows no rules."""
 
 import gzip
+import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,12 +68,19 @@ def check_types(out: Path, files: Sequence[PoolFile]) -> None:
     if _family(first) == "json":
         return  # told row by row
     known = _schema(first)
+    try:
+        pq.ParquetWriter(io.BytesIO(), known).close()
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(
+            f"{out}: Parquet cannot hold the rows of {first.name}: {error}; write .jsonl"
+        ) from None
     for file in files[1:]:
         other = _schema(file)
         if not other.equals(known):
-            what = next((n for n in [*known.names, *other.names] if _differs(known, other, n)), "the order")
+            names = (repr(n) for n in [*known.names, *other.names] if _differs(known, other, n))
+            what = next(names, "the order of the columns")
             raise InputError(
-                f"{out}: Parquet needs one schema, but {file.name} differs from {first.name} in {what!r}; write .jsonl"
+                f"{out}: Parquet needs one schema, but {file.name} differs from {first.name} in {what}; write .jsonl"
             )
 
 
@@ -105,7 +113,7 @@ def _packed(out: Path, stream: IO[bytes]) -> Iterator[Any]:
             yield packed
     elif out.name.endswith(".zst"):
         # Arrow closes what it writes to, and the file has yet to be synced.
-        with pa.CompressedOutputStream(pa.PythonFile(_Unclosed(stream), mode="w"), "zstd") as packed:
+        with pa.CompressedOutputStream(pa.PythonFile(_Unclosed(stream), "w"), "zstd") as packed:
             yield packed
     else:
         yield stream
@@ -219,18 +227,35 @@ def _added_type(value: object) -> pa.DataType:
 def _batches_by_rank(
     batches: Iterable[tuple[int, pa.RecordBatch]], stack: ExitStack
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    spill, ranks, writer = stack.enter_context(tempfile.TemporaryFile()), [], None
-    for rank, batch in batches:
-        writer = writer or pa.ipc.new_file(pa.PythonFile(_Unclosed(spill), mode="w"), batch.schema)
-        writer.write_batch(batch)
-        ranks.append(rank)
-    if writer is None:
-        return
-    writer.close()
-    spill.seek(0)
-    reader = pa.ipc.open_file(spill)
-    for number in _order(ranks):
-        yield ranks[number], reader.get_batch(number)
+    metadata = None
+
+    def packed() -> Iterator[tuple[int, bytes]]:
+        nonlocal metadata
+        for rank, batch in batches:
+            metadata = batch.schema.metadata
+            yield rank, _ipc(batch.replace_schema_metadata(None))
+
+    for rank, raw in enumerate(_by_rank(packed(), stack), start=1):
+        with pa.ipc.open_stream(raw) as reader:
+            yield rank, reader.read_next_batch().replace_schema_metadata(metadata)
+
+
+def _ipc(row: pa.RecordBatch) -> bytes:
+    """Give a row as a stream of its own: one IPC file cannot hold batches whose dictionaries differ."""
+    for number, column in enumerate(row.schema):
+        if pa.types.is_dictionary(column.type):
+            row = row.set_column(number, column, _one_word(row.column(number)))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, row.schema) as writer:
+        writer.write_batch(row)
+    return bytes(sink.getvalue())
+
+
+def _one_word(value: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Drop the words of a dictionary that its one row does not use."""
+    words = value.dictionary.take(value.indices.drop_null())
+    place = pa.array([0 if len(words) else None], value.type.index_type)
+    return pa.DictionaryArray.from_arrays(place, words, ordered=value.type.ordered)
 
 
 def _json_tables(rows: Iterable[KeptRow], *, by_rank: bool) -> Iterator[pa.Table]:

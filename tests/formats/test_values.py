@@ -1,0 +1,33 @@
+"""Single values: ids, carried columns, texts that are no text."""
+
+import pytest
+
+from scar.formats import Layout, carried, expand
+from scar.records import NOWHERE
+from tests.formats.made import PLAIN, records
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("a1", "a1"), (7, "7"), (0, "0"), (None, None), (True, None), ([1], None), ("x\ud800", "x?")],
+)
+def test_an_id_is_text_or_a_number_as_text(given, kept):
+    assert records({**PLAIN, "id": given})[0].id == kept
+    assert list(expand({"id": given}, Layout("plain", {}), NOWHERE))[0].id == kept
+
+
+def test_a_row_without_an_id_has_none():
+    assert records(PLAIN)[0].id is None
+
+
+def test_a_carried_value_is_its_text_or_its_json():
+    row = {"a": "x", "b": 1.5, "c": {"z": 1, "y": ["é"]}, "d": None, "e": "\ud800", "f": ""}
+    assert [carried(row, name) for name in "abcdefg"] == [
+        "x",
+        "1.5",
+        '{"y": ["é"], "z": 1}',
+        None,
+        "?",
+        "",
+        None,
+    ]
