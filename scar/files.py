@@ -89,6 +89,12 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"{path} exists; --overwrite replaces it")
 
 
+def refuse_input(out: Path, *inputs: Path | str) -> None:
+    """Raise InputError where an output would replace what it is made of, `overwrite` or not."""
+    if out.exists() and any(Path(each).exists() and out.samefile(each) for each in inputs):
+        raise InputError(f"{out} is an input of this command; choose another --out")
+
+
 def sha256(path: Path) -> str:
     """Give the hexadecimal SHA-256 of a file."""
     with open(path, "rb") as stream:

@@ -20,7 +20,7 @@ def _add_scope(parser: Parser) -> None:
     parser.add_argument("--what", type=str, default="direct,referenced,grades", help="what is wanted")
     parser.add_argument("--limit", type=int, help="take only the first N records")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
-    parser.add_settings(Reading)
+    parser.add_settings(Reading, only=("format", "columns", "responses", "strict"))
 
 
 def _scope(values: dict[str, Any]) -> "Scope":
@@ -68,6 +68,8 @@ def _print_asked(report: "AskReport") -> None:
     if report.given_up:
         print("not asked again, the reply would be the same:")
         _print_counts(report.given_up)
+    if report.bad_lines:
+        print(f"{report.bad_lines:,} lines of the replies are no replies")
     if report.waiting:
         print(f"{report.waiting:,} grades wait for the texts: ask again with --replies when they are there")
     if report.asked:

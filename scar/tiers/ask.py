@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scar.errors import InputError
-from scar.files import atomic, refuse_existing
+from scar.files import atomic, refuse_existing, refuse_input
 from scar.records import SetAside
 from scar.settings import Reading
 from scar.tiers.batch import Request
@@ -49,6 +49,8 @@ class AskReport:
     """What is missing and is not asked for again, by reason."""
     waiting: int = 0
     """Grades that can be asked for once the texts are there."""
+    bad_lines: int = 0
+    """Lines of the replies that are no replies."""
 
 
 def ask(
@@ -62,10 +64,12 @@ def ask(
     overwrite: bool = False,
 ) -> AskReport:
     """Write one request a line for everything that is wanted and that the replies do not answer."""
+    refuse_input(out, pool, *replies)
     refuse_existing(out, overwrite=overwrite)
     scope = scope or Scope()
     report = AskReport(out, len(replies) + 1)
     with Replies(replies) as had, atomic(out) as stream:
+        report.bad_lines = had.bad_lines
         for item, _ in items(pool, reading or Reading(), scope.limit):
             if isinstance(item, SetAside):
                 report.set_aside[item.reason] += 1

@@ -14,6 +14,8 @@ from scar.tiers.missing import Missing, Why
 
 URL = "/v1/chat/completions"
 _THINKING = ("<think>", "</think>")
+_CUT = ("length", "max_tokens", "model_length", "abort", "error")
+"""What servers call an end that the model did not choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def read_requests(path: Path) -> Iterator[Request]:
 
 
 def _request(raw: bytes, where: str) -> Request:
-    row = _object(raw)
+    row = json_object(raw)
     if row is None:
         raise InputError(f"{where}: not a JSON object; `scar tiers ask` writes requests")
     custom_id, body = row.get("custom_id"), row.get("body")
@@ -71,14 +73,15 @@ def _request(raw: bytes, where: str) -> Request:
 
 
 def read_reply(raw: bytes) -> Reply | None:
-    """Read a line of a replies file; None where it is no reply at all."""
-    row = _object(raw)
-    if row is None or not isinstance(row.get("custom_id"), str):
+    """Read a line of a replies file; None where it is no reply at all, such as a request."""
+    row = json_object(raw)
+    if row is None or not isinstance(row.get("custom_id"), str) or not {"response", "error"} & set(row):
         return None
     return Reply(row["custom_id"], _answer(row))
 
 
-def _object(raw: bytes) -> dict[str, Any] | None:
+def json_object(raw: bytes) -> dict[str, Any] | None:
+    """Give the JSON object that a line holds, None where it holds none."""
     try:
         row = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -114,8 +117,9 @@ def _said(choice: Mapping[str, Any]) -> str | Missing:
     message, finish = choice["message"], choice.get("finish_reason")
     if message.get("refusal") or finish == "content_filter":
         return Missing.because(Why.REFUSED, message.get("refusal") or finish)
-    if finish == "length":
-        return Missing.because(Why.CUT_OFF, "the reply reached its token limit")
+    if finish in _CUT:
+        told = "the reply reached its token limit" if finish == "length" else f"finish_reason {finish}"
+        return Missing.because(Why.CUT_OFF, told)
     content = message.get("content")
     if content is not None and not isinstance(content, str):
         return Missing.because(Why.NOT_TEXT, content)
@@ -130,6 +134,12 @@ def _said(choice: Mapping[str, Any]) -> str | Missing:
 
 
 def _without_thinking(text: str) -> str:
-    """Drop a leading block of thoughts, which a server without a reasoning parser leaves in the text."""
+    """Drop a leading block of thoughts, which a server without a reasoning parser leaves in the text.
+
+    Some chat templates open the block in the prompt: then the reply only closes it.
+    """
     start, end = _THINKING
-    return text.lstrip().partition(end)[2] if text.lstrip().startswith(start) else text
+    thoughts, _, rest = text.partition(end)
+    opened = text.lstrip().startswith(start)
+    closed = end in text and start not in thoughts and (not rest or rest.startswith("\n"))
+    return rest if opened or closed else text

@@ -17,8 +17,8 @@ _LONGEST_LINE = 200
 _HALF_WIDTH = {0xFF01 + place: 0x21 + place for place in range(94)} | {0x2212: "-"}
 _MARKUP = re.compile(r"[*_`#>\[\]]")
 _LABEL = (
-    r"(?:(?:the |my )?(?:final |overall |total )?(?:(?:helpfulness |correctness )?(?:score|rating|grade)"
-    r"|helpfulness|correctness)|分数|评分|得分)"
+    r"(?:(?:the |my )?(?:final |overall |total )?(?:(?P<aspect>helpfulness|correctness)(?: score| rating| grade)?"
+    r"|score|rating|grade)|分数|评分|得分)"
 )
 # No leading zero: "(0-9)" without its dash is "09", which the original took for a 9.
 _NUMBER = r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
@@ -33,8 +33,8 @@ _REFUSAL = re.compile(
 )
 
 
-def parse_grade(reply: str) -> float | Missing:
-    """Give the grade that the reply's last line states, or why there is none. Never raises."""
+def parse_grade(reply: str, aspect: str) -> float | Missing:
+    """Give the grade of an aspect that the reply's last line states, or why there is none. Never raises."""
     line = _last_line(reply)
     if not line:
         return Missing.because(Why.EMPTY_REPLY)
@@ -43,6 +43,8 @@ def parse_grade(reply: str) -> float | Missing:
         # Curly apostrophes are what models write.
         refused = _REFUSAL.search(reply[:_LONGEST_LINE].replace("\u2019", "'"))
         return Missing.because(Why.REFUSED if refused else Why.NO_SCORE, line)
+    if found["aspect"] is not None and found["aspect"].lower() != aspect:
+        return Missing.because(Why.NO_SCORE, f"another aspect: {line}")
     if found["scale"] is not None and float(found["scale"]) != BEST:
         return Missing.because(Why.NO_SCORE, f"another scale: {line}")
     grade = float(found["grade"])
@@ -54,7 +56,8 @@ def parse_grade(reply: str) -> float | Missing:
 def _last_line(reply: str) -> str:
     """Give the last line that says something, without markup; a closing code fence or rule says nothing."""
     for line in reversed(reply.splitlines()):
-        plain = _MARKUP.sub("", line.translate(_HALF_WIDTH))
+        # A blank in its place: "0[1]" and "7.[1]" must not grow a digit.
+        plain = _MARKUP.sub(" ", line.translate(_HALF_WIDTH))
         if any(map(str.isalnum, plain)):
             return _trimmed(plain)
     return ""

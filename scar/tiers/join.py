@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from scar.errors import InputError
-from scar.files import atomic, refuse_existing
+from scar.files import atomic, refuse_existing, refuse_input
 from scar.records import Record, SetAside
 from scar.settings import Reading
 from scar.tiers.ask import Scope
@@ -74,6 +74,7 @@ def join(
         raise InputError("--graded-only needs the grades: add grades to --what")
     report = JoinReport(out, missing_path(out))
     for path in (out, report.missing_file):
+        refuse_input(path, pool, *replies)
         refuse_existing(path, overwrite=overwrite)
     with Replies(replies) as had, atomic(report.missing_file) as side:
         with suppress(_NothingToWrite), atomic(out) as stream:

@@ -3,14 +3,16 @@
 import fcntl
 import json
 import os
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from scar.errors import InputError
-from scar.tiers.batch import read_reply
+from scar.errors import InputError, RunError
+from scar.tiers.batch import json_object, read_reply
 
 _START = b'{"custom_id"'
 _SYNC_SECONDS = 1.0
@@ -45,16 +47,29 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Make what was written durable."""
-        self._sync()
-        self._stream.close()
+        with self._writing():
+            try:
+                self._sync()
+            finally:
+                self._stream.close()
 
     def append(self, reply: Mapping[str, Any]) -> None:
         """Write one reply; from here on a kill does not lose it."""
         # ASCII: a server may send a lone surrogate, which UTF-8 cannot hold.
-        self._stream.write(json.dumps(reply).encode() + b"\n")
-        self._stream.flush()
-        if time.monotonic() - self._synced >= _SYNC_SECONDS:
-            self._sync()
+        with self._writing():
+            self._stream.write(json.dumps(reply).encode() + b"\n")
+            self._stream.flush()
+            if time.monotonic() - self._synced >= _SYNC_SECONDS:
+                self._sync()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: {error.strerror}; what was written before is kept, the same command goes on"
+            ) from None
 
     def _sync(self) -> None:
         self._stream.flush()
@@ -87,10 +102,10 @@ class Journal:
 
     def _check_ours(self) -> None:
         """Refuse to write into a pool or a file of requests."""
+        if not stat.S_ISREG(os.fstat(self._stream.fileno()).st_mode):
+            raise InputError(f"{self.path} is no file that a run can go on from; choose another --out")
         raw = next((line for line in self._stream if line.strip()), b"")
         self._stream.seek(0)
         half = not raw.endswith(b"\n") and (raw.startswith(_START) or _START.startswith(raw))
-        reply = read_reply(raw)
-        requests = reply is not None and b'"response"' not in raw and b'"error"' not in raw
-        if requests or (reply is None and not half):
+        if read_reply(raw) is None and (json_object(raw) is not None or not half):
             raise InputError(f"{self.path} exists and holds no replies; choose another --out")

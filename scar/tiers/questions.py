@@ -63,7 +63,7 @@ def slot(address: Address, part: str | None, what: str) -> str:
     return f"r{address.row}-{what}-p-{name}"
 
 
-def asks_for_grade(slot: str) -> bool:
-    """Tell whether a slot is that of a grade."""
+def graded_aspect(slot: str) -> str | None:
+    """Give the aspect that a slot's grade is of; None where it is the slot of a text."""
     parts = slot.split("-")
-    return len(parts) > 1 and parts[1] in prompts.ASPECTS
+    return parts[1] if len(parts) > 1 and parts[1] in prompts.ASPECTS else None

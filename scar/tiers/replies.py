@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
+from scar.errors import InputError
 from scar.records import Record
 from scar.tiers.batch import Reply, read_reply
 from scar.tiers.grades import parse_grade
 from scar.tiers.missing import Missing, Why
-from scar.tiers.questions import GRADES, TEXTS, Question, asks_for_grade, slot
+from scar.tiers.questions import GRADES, TEXTS, Question, graded_aspect, slot
 
 
 class Place(NamedTuple):
@@ -34,7 +35,7 @@ class Replies:
     """Replies by slot; of several to one question the last good one counts."""
 
     def __init__(self, paths: Sequence[Path] = ()) -> None:
-        """Read the files; they stay open while the texts are looked up."""
+        """Read the files; they stay open while the texts are looked up. InputError at one that holds no replies."""
         self.bad_lines = 0
         """Lines that are no replies."""
         self.repeated = 0
@@ -102,23 +103,28 @@ class Replies:
         return Missing.because(Why.STALE, "the reply is to another text than stands there now")
 
     def _read(self, number: int) -> None:
-        offset = 0
+        offset = good = bad = 0
         for raw in self._files[number]:
             if raw.strip():
                 reply = read_reply(raw)
                 if reply is None:
-                    self.bad_lines += 1
+                    bad += 1
                 else:
+                    good += 1
                     self._add(reply, Place(number, offset))
             offset += len(raw)
+        if bad and not good:
+            # Whoever gives the wrong file would ask, and pay, for everything again.
+            raise InputError(f"{self._files[number].name} holds no replies; `scar tiers run` writes them")
+        self.bad_lines += bad
 
     def _add(self, reply: Reply, place: Place) -> None:
         slot, _, digest = reply.custom_id.rpartition("-")
         value: float | Place | Missing = place
         if isinstance(reply.answer, Missing):
             value = reply.answer
-        elif asks_for_grade(slot):
-            value = parse_grade(reply.answer)
+        elif (aspect := graded_aspect(slot)) is not None:
+            value = parse_grade(reply.answer, aspect)
         before = self._slots.get(slot, ())
         same = [found for found in before if found.hash == digest]
         self.repeated += len(same)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scar.errors import InputError
+from scar.files import refuse_input
 from scar.tiers.batch import Request, read_requests
 from scar.tiers.endpoint import Completion, Endpoint, Failure
 from scar.tiers.journal import Journal
@@ -18,9 +19,9 @@ from scar.tiers.settings import Sending
 
 HOPELESS = {
     401: "check OPENAI_API_KEY",
-    403: "check OPENAI_API_KEY and what it may use",
+    403: "check OPENAI_API_KEY and what it may use; where this request alone is refused, take it out of the file",
     404: "check --base-url (it ends in /v1) and the model that the requests name",
-}
+} | dict.fromkeys((301, 302, 303, 307, 308), "it redirects, which is not followed: check --base-url")
 
 
 @dataclass
@@ -54,14 +55,7 @@ def send(requests: Path, out: Path, sending: Sending, watch: Watch) -> Sent:
 
     Raises InputError where the server refuses everything from the start.
     """
-    try:
-        from scar.tiers.endpoint import Endpoint
-    except ImportError as error:
-        raise InputError(
-            f"tiers run needs the tiers extra: pip install 'scar-rank[tiers]' ({error})"
-        ) from None
-    if out.exists() and out.samefile(requests):
-        raise InputError(f"{out} is the file of requests; the replies go to another --out")
+    refuse_input(out, requests)
     # Read once before anything is sent: a bad line near the end must not cost the tokens of the others.
     sent = Sent(requests=sum(1 for _ in read_requests(requests)))
     endpoint = Endpoint(sending)
@@ -146,9 +140,10 @@ class _Sender:
         if failure.status in HOPELESS:
             model = f"model {request.body['model']!r:.80}"
             raise InputError(
-                f"{where} answers {failure.status} ({model}: {failure.message}): {HOPELESS[failure.status]}"
+                f"{where} answers {failure.status} to {request.custom_id!r:.80} ({model}: {failure.message}): "
+                f"{HOPELESS[failure.status]}"
             )
-        if failure.code == "connection":
+        if failure.code == "unreachable":
             raise InputError(
                 f"{where} cannot be reached, {failure.message}, after {self.sending.retries + 1} attempts; "
                 "is the server up, is --base-url right?"

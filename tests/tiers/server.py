@@ -1,5 +1,6 @@
 """A chat endpoint on this machine that misbehaves by schedule, in the thread of a test."""
 
+import gzip
 import json
 import socket
 import struct
@@ -44,6 +45,7 @@ class Server(ThreadingHTTPServer):
         self.attempts, self.times = Counter(), []
         self.in_flight = self.most_in_flight = 0
         self.keys, self.bodies = set(), []
+        self.elsewhere = ""
 
     @property
     def url(self):
@@ -75,23 +77,39 @@ class Handler(BaseHTTPRequestHandler):
                 server.in_flight -= 1
 
     def act(self, step, body):
-        told = self.headers["authorization"]
-        texts = {
-            "good": lambda: completion(self.server.answer(body["messages"])),
-            "echo in text": lambda: completion(f"you sent {told}"),
-            "no choices": lambda: {"choices": []},
-        }
-        if step in texts:
-            self.say(200, json.dumps(texts[step]()))
-        elif step in (acts := {"hang": self.hang, "cut": self.cut, "cut within": self.cut_within}):
+        acts = {"hang": self.hang, "cut": self.cut, "cut within": self.cut_within}
+        if step in acts:
             acts[step]()
-        elif step == "bad json":
-            self.say(200, '{"choices": [')
+        elif step[0].isdigit():
+            self.fail(*step.partition(" ")[::2])
         else:
-            status, _, more = step.partition(" ")
-            message = f"bad header {told}" if more == "echo" else f"status {status}"
-            wait = {"Retry-After": "0.3"} if status == "429" else {}
-            self.say(int(status), json.dumps({"error": {"message": message}}), wait)
+            self.say(*self.answer(step, body))
+
+    def fail(self, status, more):
+        message = f"bad header {self.headers['authorization']}" if more == "echo" else f"status {status}"
+        wait = {"Retry-After": "0.3"} if status == "429" else {}
+        self.say(int(status), json.dumps({"error": {"message": message}}), wait)
+
+    def answer(self, step, body):
+        """Give status, text and headers of a step."""
+        if step == "good":
+            return 200, json.dumps(completion(self.server.answer(body["messages"])))
+        told = self.headers["authorization"]
+        counts = {"prompt_tokens": 10**4000, "completion_tokens": -3}
+        good, echo = json.dumps(completion("x")), json.dumps(completion(f"you sent {told}"))
+        return {
+            "bad json": (200, '{"choices": ['),
+            "no choices": (200, '{"choices": []}'),
+            "odd counts": (200, json.dumps(completion("x") | {"usage": counts})),
+            "deep": (200, good[:-1] + ',"x":' + "[" * 5000 + "]" * 5000 + "}"),
+            "long": (200, json.dumps(completion("x" * 5000))),
+            "packed": (200, gzip.compress(good.encode()), {"Content-Encoding": "gzip"}),
+            "odd charset": (500, "status 500", {"Content-Type": "text/plain; charset=rot13"}),
+            "redirect": (307, "", {"Location": self.server.elsewhere}),
+            "echo in text": (200, echo),
+            "escaped echo": (200, echo.replace("-", "\\u002d")),
+            "late echo": (200, " " * 484 + told),
+        }[step]
 
     def hang(self):
         time.sleep(3)
@@ -109,11 +127,11 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def say(self, status, text, headers=()):
-        raw = text.encode()
+        raw = text if isinstance(text, bytes) else text.encode()
+        headers = {"Content-Type": "application/json"} | dict(headers)
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
-        for name, value in dict(headers).items():
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(raw)

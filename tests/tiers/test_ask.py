@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.cli import main
+from scar.errors import InputError
 from scar.records import Address, Record, Turn
 from scar.tiers.ask import Scope, ask
 from scar.tiers.prompts import ASPECTS
-from scar.tiers.questions import GRADES, TEXTS, Question, asks_for_grade
+from scar.tiers.questions import GRADES, TEXTS, Question, graded_aspect
 from scar.tiers.settings import Asking
 from tests.make import read_jsonl, write_jsonl
 from tests.tiers.server import completion
@@ -192,7 +193,7 @@ def test_an_id_is_short_and_plain(row, part, what, text):
     question = Question(record(row, part), what, text)
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", question.id)
     assert question.id == Question(record(row, part), what, text).id
-    assert asks_for_grade(question.slot) == (what in GRADES)
+    assert graded_aspect(question.slot) == (what.partition("-")[0] if what in GRADES else None)
 
 
 @given(st.text(), st.text())
@@ -276,3 +277,19 @@ def test_the_command_says_what_comes_next(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "2 records: 8 requests" in shown and "8 grades wait" in shown and "scar tiers run" in shown
     assert len(json.loads(out.read_bytes().splitlines()[0])["custom_id"]) <= 64
+
+
+def test_files_without_a_reply_are_refused(tmp_path):
+    where = pool(tmp_path)
+    asked(tmp_path)
+    for wrong in (where, tmp_path / "requests1.jsonl"):
+        with pytest.raises(InputError, match=f"{wrong.name} holds no replies"):
+            asked(tmp_path, wrong)
+
+
+def test_an_input_is_never_overwritten(tmp_path):
+    where = pool(tmp_path)
+    before = where.read_bytes()
+    with pytest.raises(InputError, match="is an input"):
+        ask(where, where, ASKING, overwrite=True)
+    assert where.read_bytes() == before

@@ -45,6 +45,9 @@ def test_the_text_is_what_the_assistant_said():
         (good({"choices": []}), Why.REQUEST_FAILED),
         (good({"choices": [{}]}), Why.REQUEST_FAILED),
         (said("half of", "length"), Why.CUT_OFF),
+        (said("half of", "model_length"), Why.CUT_OFF),
+        (said("half of", "abort"), Why.CUT_OFF),
+        (said("about it</think>"), Why.EMPTY_REPLY),
         (said(None, refusal="I won't"), Why.REFUSED),
         (said("", "content_filter"), Why.REFUSED),
         (said(None), Why.EMPTY_REPLY),
@@ -66,7 +69,9 @@ def test_a_reply_of_no_use_has_a_reason(text, why):
     [
         ("<think>a</think>\n\nb", "b"),
         ("a <think>b</think>", "a <think>b</think>"),
-        ("a</think>", "a</think>"),
+        ("a</think>\n\nb", "b"),
+        ("write </think> at its end", "write </think> at its end"),
+        ("\n<think>a <think> b</think>c", "c"),
     ],
 )
 def test_only_thoughts_before_the_answer_are_dropped(content, text):
@@ -104,6 +109,10 @@ def test_any_reply_reads_as_text_or_reason(response, error):
 
 def test_deep_nesting_is_no_reply():
     assert read_reply(b'{"custom_id": "a", "x": ' + b"[" * 100_000) is None
+
+
+def test_a_request_is_no_reply():
+    assert read_reply(Request("r0-direct-x", {"model": "m", "messages": []}).line()) is None
 
 
 def test_a_request_reads_back(tmp_path):

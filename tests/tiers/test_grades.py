@@ -74,6 +74,12 @@ NONE = [
     ("Score: 7,5", Why.NO_SCORE),
     ("Score: 7%", Why.NO_SCORE),
     ("Score: 7 (good)", Why.NO_SCORE),
+    ("Score: 0[1]", Why.NO_SCORE),
+    ("Score: 7.[1]", Why.NO_SCORE),
+    ("Score: 1**0**", Why.NO_SCORE),
+    ("Score: 1_0", Why.NO_SCORE),
+    ("Helpfulness: 7\nCorrectness: 8", Why.NO_SCORE),
+    ("**Correctness score (0-9):** 8", Why.NO_SCORE),
     ("Score: 7 because it is short", Why.NO_SCORE),
     ("Helpfulness: 7, correctness: 8", Why.NO_SCORE),
     ("Score: seven", Why.NO_SCORE),
@@ -98,23 +104,23 @@ NONE = [
 
 @pytest.mark.parametrize(("reply", "grade"), GRADES)
 def test_the_last_line_states_the_grade(reply, grade):
-    assert parse_grade(reply) == grade
+    assert parse_grade(reply, "correctness" if "Correctness" in reply else "helpfulness") == grade
 
 
 @pytest.mark.parametrize(("reply", "why"), NONE)
 def test_no_grade_has_a_reason(reply, why):
-    found = parse_grade(reply)
+    found = parse_grade(reply, "helpfulness")
     assert isinstance(found, Missing) and found.why is why
 
 
 @given(st.text(), st.integers(0, 9))
 def test_what_stands_before_the_last_line_does_not_matter(before, grade):
-    assert parse_grade(f"{before}\nScore: {grade}") == grade
+    assert parse_grade(f"{before}\nScore: {grade}", "helpfulness") == grade
 
 
 @given(st.text() | st.text("Score0123456789:/-.() \n*outf"))
 def test_any_text_is_a_grade_in_range_or_missing(text):
-    found = parse_grade(text)
+    found = parse_grade(text, "helpfulness")
     assert isinstance(found, Missing) or 0 <= found <= 9
     if isinstance(found, Missing):
         assert len(found.detail) <= 200 and found.detail.encode() is not None
@@ -122,4 +128,4 @@ def test_any_text_is_a_grade_in_range_or_missing(text):
 
 @given(st.integers(0, 9), st.integers(0, 9))
 def test_a_range_is_never_a_grade(low, high):
-    assert isinstance(parse_grade(f"Score: {low}-{high}"), Missing)
+    assert isinstance(parse_grade(f"Score: {low}-{high}", "helpfulness"), Missing)

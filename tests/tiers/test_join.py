@@ -288,6 +288,13 @@ def test_existing_files_are_kept(error, tmp_path):
     assert "tiers.jsonl exists; --overwrite" in error()
 
 
+def test_an_input_is_never_overwritten(error, tmp_path):
+    before = (tmp_path / "one.jsonl").read_bytes()
+    assert "one.jsonl is an input" in error("--overwrite", out="one.jsonl")
+    assert "pool.jsonl is an input" in error("--overwrite", out="pool.jsonl")
+    assert (tmp_path / "one.jsonl").read_bytes() == before
+
+
 def test_wrong_arguments_are_named(error, tmp_path):
     assert "gone.jsonl" in error(replies=[tmp_path / "gone.jsonl"])
     assert ".jsonl file" in error(out="tiers.csv")

@@ -12,7 +12,7 @@ import pytest
 from scar.cli import main
 from scar.cli.reply_bar import ReplyBar
 from scar.errors import InputError
-from scar.tiers import retry
+from scar.tiers import retry, wire
 from scar.tiers.batch import Request
 from scar.tiers.journal import Journal
 from scar.tiers.send import Sent, send
@@ -52,7 +52,11 @@ def sent(folder, server, n=1, **settings):
 
 
 @pytest.mark.parametrize(
-    "trouble", ["429", "500", "503", "408", "409", "bad json", "no choices", "cut", "cut within"]
+    "trouble",
+    [
+        *("429", "500", "503", "408", "409", "bad json", "no choices", "cut", "cut within"),
+        *("deep", "packed", "odd charset"),
+    ],
 )
 def test_what_passes_is_tried_again(tmp_path, trouble):
     with serving(trouble, trouble) as server:
@@ -109,6 +113,36 @@ def test_a_refusal_at_the_start_stops_the_run(tmp_path, status, remedy):
         sent(tmp_path, server, n=50, concurrency=2)
     assert sum(server.attempts.values()) <= 2 and KEY not in str(caught.value)
     assert (tmp_path / "replies.jsonl").read_bytes() == b""
+
+
+def test_a_redirect_is_not_followed(tmp_path):
+    with serving() as other, serving("redirect") as server:
+        server.elsewhere = f"{other.url}/chat/completions"
+        with pytest.raises(InputError, match=f"307.*{other.url}.*--base-url"):
+            sent(tmp_path, server)
+    assert not other.attempts and sum(server.attempts.values()) == 1
+
+
+def test_an_answer_without_an_end_is_not_read_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(wire, "MOST_BYTES", 1000)
+    with serving("long", "long") as server:
+        assert sent(tmp_path, server, retries=1).failed == {"unreadable": 1}
+        assert sent(tmp_path, server, retries=1).good == 1
+
+
+def test_a_request_that_the_server_dies_of_does_not_stop_the_others(tmp_path):
+    path = requests(tmp_path, 3)
+    with serving(answer=lambda messages: "x" if messages[0]["content"] != "q0" else 1 / 0) as server:
+        done = send(
+            path, tmp_path / "o.jsonl", Sending(base_url=server.url, retries=0, concurrency=1), Nobody()
+        )
+    assert done.good == 2 and done.failed == {"connection": 1}
+
+
+def test_counts_that_are_none_do_not_enter_the_sum(tmp_path):
+    with serving("odd counts") as server:
+        done = sent(tmp_path, server)
+    assert (done.good, done.prompt_tokens, done.completion_tokens) == (1, 0, 0)
 
 
 def test_a_refusal_after_a_reply_is_a_failed_reply(tmp_path):
@@ -205,8 +239,12 @@ def test_a_file_of_requests_takes_no_replies(tmp_path):
     path = requests(tmp_path)
     with pytest.raises(InputError, match="holds no replies"):
         Journal(path)
-    with pytest.raises(InputError, match="is the file of requests"):
+    path.write_bytes(path.read_bytes().rstrip())
+    with pytest.raises(InputError, match="holds no replies"):
+        Journal(path)
+    with pytest.raises(InputError, match="is an input"):
         send(path, path, Sending(), Nobody())
+    assert path.stat().st_size > 99
 
 
 def test_two_runs_do_not_write_one_file(tmp_path):
@@ -262,7 +300,7 @@ def test_an_interrupt_leaves_a_file_to_go_on_with(tmp_path):
 
 def test_the_key_stands_nowhere(tmp_path, capfd, caplog):
     requests(tmp_path, 4)
-    for step in ("400 echo", "echo in text", "401 echo", "cut"):
+    for step in ("400 echo", "echo in text", "escaped echo", "late echo", "401 echo", "cut"):
         with serving(*[step] * 9) as server:
             main(command(tmp_path, server, "--retries", "0", out=f"{step}.jsonl"))
             assert server.keys == {f"Bearer {KEY}"}
@@ -270,6 +308,7 @@ def test_the_key_stands_nowhere(tmp_path, capfd, caplog):
     shown = capfd.readouterr()
     assert b"[key]" in written
     assert KEY.encode() not in written and KEY not in shown.out + shown.err + caplog.text
+    assert KEY[:8].encode() not in written and KEY[:8] not in shown.out + shown.err
 
 
 def test_a_server_without_keys_needs_none(tmp_path, monkeypatch):
@@ -391,6 +430,37 @@ def test_without_the_extra_one_line_names_it(error, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     code, line = error(requests(tmp_path), "--out", tmp_path / "o.jsonl")
     assert code == 2 and "scar-rank[tiers]" in line
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:sk-9@h:1", "odd://me:sk-9@h:1"])
+def test_a_proxy_of_no_use_is_one_line_without_its_password(error, tmp_path, monkeypatch, proxy):
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    code, line = error(requests(tmp_path), "--out", tmp_path / "o.jsonl")
+    assert code == 2 and "ALL_PROXY" in line and "sk-9" not in line
+
+
+def test_certificates_that_are_not_there_are_one_line(error, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
+    code, line = error(requests(tmp_path), "--out", tmp_path / "o.jsonl")
+    assert code == 2 and "SSL_CERT_FILE" in line
+
+
+def test_a_device_is_not_read_for_replies(error, tmp_path):
+    code, line = error(requests(tmp_path), "--out", "/dev/full")
+    assert code == 2 and "no file that a run can go on from" in line
+
+
+def test_a_full_disk_names_the_file_and_loses_nothing_written(tmp_path):
+    requests(tmp_path, 20)
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); from scar.cli import main; "
+    with serving() as server:
+        arguments = [sys.executable, "-c", f"{limited}raise SystemExit(main({command(tmp_path, server)}))"]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert "replies.jsonl: File too large" in done.stderr and "the same command goes on" in done.stderr
+        rest = sent(tmp_path, server, n=20)
+    assert rest.had >= 2 and rest.healed and rest.good + rest.had == 20
 
 
 def test_a_run_in_which_nothing_succeeds_exits_with_1(tmp_path, capsys):
