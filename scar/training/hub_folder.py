@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 from scar.bundle import (
     CARD,
     EVALUATION,
+    FORMAT,
     FUSED_TOWER,
     GATES,
     HEAD,
@@ -154,6 +155,11 @@ def read_hub_folder(found: Found) -> ReadBack:
         raise InputError(
             f"{folder}: {RANKER} and {EVALUATION} are not of a style ranker ({first_line(error)})"
         ) from None
+    if (described.get("format"), described.get("kind")) != (FORMAT, "style"):
+        raise InputError(
+            f"{folder / RANKER}: kind {described.get('kind')!r} of format {described.get('format')!r}; "
+            f"this version reads style rankers of format {FORMAT}"
+        )
     try:
         config = native_config(folder)
         tokenizer = load_tokenizer(folder, config)
