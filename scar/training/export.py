@@ -174,7 +174,12 @@ def _export(
     _anonymise(program.model)
     _rename_inner(program.model.graph, outputs)
     program.save(str(path), external_data=False)
-    fixed = [value.name for value in onnx.load(str(path)).graph.input for n in axes if not _dynamic(value, n)]
+    fixed = [
+        value.name
+        for value in onnx.load(str(path)).graph.input
+        for axis in axes
+        if not value.type.tensor_type.shape.dim[axis].dim_param
+    ]
     if fixed:
         raise GateError(f"{path.name}: the exporter fixed an axis of {fixed[0]}")
 
@@ -189,8 +194,7 @@ def _anonymise(model: onnx_ir.Model) -> None:
 
 
 def _values(graph: onnx_ir.Graph) -> list[onnx_ir.Value]:
-    made = [value for node in graph.all_nodes() for value in node.outputs]
-    return [*graph.inputs, *graph.initializers.values(), *made]
+    return [*graph.inputs, *graph.initializers.values(), *(v for n in graph.all_nodes() for v in n.outputs)]
 
 
 def _rename_inner(graph: onnx_ir.Graph, outputs: Sequence[str]) -> None:
@@ -198,10 +202,6 @@ def _rename_inner(graph: onnx_ir.Graph, outputs: Sequence[str]) -> None:
     for value in _values(graph):
         if value.name in outputs and not value.is_graph_output():
             value.name = f"inner_{value.name}"
-
-
-def _dynamic(value: Any, axis: int) -> bool:
-    return bool(value.type.tensor_type.shape.dim[axis].dim_param)
 
 
 def gated(graph: str, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:

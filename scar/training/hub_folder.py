@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
@@ -30,11 +31,11 @@ from scar.bundle import (
 )
 from scar.card import hub_card
 from scar.encoding import PairEncoder, TextEncoder, TextSettings
-from scar.errors import GateError, InputError
+from scar.errors import GateError, InputError, RunError
 from scar.files import atomic, new_folder, read_json, write_json
 from scar.training.backbone import UNLOADABLE, Backbone, first_line, load_tokenizer
 from scar.training.gte import native_config
-from scar.training.keys import load_encoder, load_heads
+from scar.training.keys import load_encoder, load_heads, refuse_no_weights
 from scar.training.save import load_ranker, write_weights
 from scar.training.sources import Found
 from scar.training.style import StyleRanker
@@ -71,7 +72,10 @@ def write_hub_folder(bundle: Bundle, folder: Path) -> None:
     """Fill a folder with a bundle's encoder, heads, tokenizer, settings, card, and graphs where there are any."""
     ranker = load_ranker(bundle)
     encoder = _with_pooler(ranker)
-    encoder.save_pretrained(folder)
+    try:
+        encoder.save_pretrained(folder)
+    except SafetensorError as error:
+        raise RunError(f"the encoder cannot be written: {first_line(error)}") from None  # a full disk
     AutoTokenizer.from_pretrained(bundle.path, trust_remote_code=False).save_pretrained(folder)
     heads = nn.ModuleDict({name: getattr(ranker, name) for name in NETWORKS})
     write_weights(folder / HEADS, heads.state_dict())
@@ -163,8 +167,10 @@ def read_hub_folder(found: Found) -> ReadBack:
     try:
         config = native_config(folder)
         tokenizer = load_tokenizer(folder, config)
-        model, differences = load_encoder(config, load_file(folder / WEIGHTS))
-        heads = load_file(folder / HEADS)
+        weights, heads = (load_file(folder / name) for name in (WEIGHTS, HEADS))
+        refuse_no_weights(weights, folder / WEIGHTS)
+        refuse_no_weights(heads, folder / HEADS)
+        model, differences = load_encoder(config, weights)
     except UNLOADABLE as error:
         raise InputError(f"{folder}: {first_line(error)}") from None
     differences.refuse(folder / WEIGHTS)

@@ -27,7 +27,7 @@ from scar.training.backbone import UNLOADABLE, Backbone, first_line
 from scar.training.fit import pair_encoder
 from scar.training.gte import native_config
 from scar.training.hub_folder import HEADS, NETWORKS, read_hub_folder
-from scar.training.keys import gives_pooler_output, is_harmless, load_encoder, load_heads
+from scar.training.keys import gives_pooler_output, load_encoder, load_heads, refuse_no_weights
 from scar.training.save import describe_model, versions, write_model
 from scar.training.sources import CONFIG, Found, find, has_tokenizer
 from scar.training.style import StyleRanker
@@ -132,7 +132,7 @@ def read_checkpoint(found: Found) -> Checkpoint:
     if file is None:
         raise InputError(f"{found.path}: no weights ({WEIGHTS} or {PICKLED})")
     weights = read_weights(file)
-    _refuse_no_weights(weights, file)
+    refuse_no_weights(weights, file)
     return Checkpoint(found, hidden, width, name if isinstance(name, str) else None, file, weights)
 
 
@@ -162,18 +162,6 @@ def read_weights(file: Path) -> dict[str, Tensor]:
                 f"{file}: {key!r} is a {type(value).__name__}, not a tensor; save the model's state_dict alone"
             )
     return dict(loaded)
-
-
-def _refuse_no_weights(weights: Mapping[str, Tensor], file: Path) -> None:
-    """Raise InputError for a tensor that cannot be a trained weight: torch would cast it without a word."""
-    for key, tensor in weights.items():
-        if is_harmless(key):
-            continue
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or not tensor.is_floating_point():
-            kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}".replace("torch.", "")
-            raise InputError(f"{file}: {key} is {kind}; weights are plain tensors of floating point numbers")
-        if not tensor.isfinite().all():
-            raise InputError(f"{file}: {key} holds numbers that are not finite: the training went wrong")
 
 
 def _import_original(

@@ -1,6 +1,7 @@
 """Folders for the hub: transformers loads them, they come back as they went, and a push says what went wrong."""
 
 import json
+import resource
 import shutil
 import socket
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import scar
@@ -21,7 +22,6 @@ from scar.training.fit import train_style
 from scar.training.save import load_ranker
 from tests.make import pool_rows, tier_rows, tiny_encoder, write_jsonl
 from tests.training.fake_hub import FakeHub
-
 
 SOURCES = str(Path(scar.__file__).parent)
 
@@ -119,6 +119,17 @@ def error(capsys, arguments, code=2):
     return shown
 
 
+@pytest.mark.parametrize("room", [500, 60_000])
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(room, bundle, tmp_path, capsys):
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+    try:
+        shown = error(capsys, ["export", str(bundle), "--to-hub-folder", str(tmp_path / "f")], code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert "File too large" in shown and not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_is_not_ours_is_not_overwritten(folder, bundle, tmp_path, capsys):
     copy = shutil.copytree(folder, tmp_path / "f")
     command = ["export", str(bundle), "--to-hub-folder", str(copy)]
@@ -165,6 +176,14 @@ def test_a_changed_folder_is_refused(file, content, told, folder, tmp_path, caps
         content = json.dumps(json.loads((copy / file).read_text()) | content)
     (copy / file).write_text(content)
     assert told in error(capsys, ["import", str(copy), "--out", str(tmp_path / "b")])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "style_head.safetensors"])
+def test_whole_numbers_for_weights_are_refused(name, folder, tmp_path, capsys):
+    copy = shutil.copytree(folder, tmp_path / "f")
+    save_file({key: weight.int() for key, weight in load_file(copy / name).items()}, copy / name)
+    shown = error(capsys, ["import", str(copy), "--out", str(tmp_path / "b")])
+    assert name in shown and "int32" in shown
 
 
 def test_heads_of_another_ranker_are_refused(folder, tmp_path, capsys):
