@@ -6,7 +6,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,9 @@ def read_original(folder: Path) -> Iterator[Tiers | SetAside]:
         )
     lists = {tier: _list(path) for tier, path in _lists(folder).items()}
     grades = {tier: _grades(folder, tier) for tier in lists}
+    _check_aspects(folder, grades)
     _check_lengths(folder, lists)
-    for position, items in enumerate(zip_longest(*lists.values())):
+    for position, items in enumerate(zip(*lists.values(), strict=True)):
         address = Address(position, f"{ANCHOR}.json", position + 1)
         yield _row(folder, address, dict(zip(lists, items, strict=True)), grades)
 
@@ -85,6 +85,18 @@ def _grades(folder: Path, tier: str) -> dict[str, Mapping[str, Any]]:
             if not isinstance(found[aspect], dict):
                 raise InputError(f"{path}: not an object of grades by instruction and answer")
     return found
+
+
+def _check_aspects(folder: Path, grades: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise InputError where one tier was graded for more than another: their grades would not compare."""
+    graded = {tier: found for tier, found in grades.items() if found}
+    for aspect in {aspect for found in graded.values() for aspect in found}:
+        for tier in graded:
+            if aspect not in graded[tier]:
+                raise InputError(
+                    f"{folder}: no {_grade_file(tier, aspect)}, but other tiers are graded for {aspect}; "
+                    f"add it, or move away the files of the other tiers"
+                )
 
 
 def _check_lengths(folder: Path, lists: Mapping[str, Sequence[Any]]) -> None:

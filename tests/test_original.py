@@ -96,6 +96,14 @@ def test_a_grade_that_is_no_number_sets_the_row_aside(tmp_path):
     assert isinstance(first, SetAside) and first.reason == Reason.WRONG_LAYOUT and isinstance(second, Tiers)
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_tiers_graded_for_different_aspects_are_an_error_that_names_the_file(tier, tmp_path):
+    folder = write(tmp_path, tier_rows(2))
+    (folder / f"{tier}_correct_score.json").unlink()
+    with pytest.raises(InputError, match=f"no {tier}_correct_score.json"):
+        list(read_original(folder))
+
+
 def test_an_answer_that_the_original_failed_to_make_is_a_missing_tier(tmp_path):
     folder = write(tmp_path, tier_rows(2))
     change(folder, "direct.json", lambda items: items[0].update(output=None))

@@ -81,13 +81,24 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
     return Backbone(model, tokenizer, found, _has_trained_pooler(model, missing))
 
 
-UNLOADABLE = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError, StrictDataclassError)
+UNLOADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    ImportError,
+    KeyError,
+    TypeError,
+    ZeroDivisionError,
+    SafetensorError,
+    StrictDataclassError,
+)
 """What transformers raises for files that it cannot make a model or a tokenizer of."""
 
 
 def first_line(error: Exception) -> str:
-    """Give the first line of an error: transformers goes on for a page."""
-    return (str(error).splitlines() or ["?"])[0]
+    """Give the first line of an error, and what a colon at its end announces: transformers goes on for a page."""
+    lines = [*filter(None, map(str.strip, str(error).splitlines())), "?"]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenizerFast:
@@ -132,8 +143,8 @@ def _has_trained_pooler(model: nn.Module, missing: Any) -> bool:
 def positions(model: PreTrainedModel) -> int | None:
     """Give the longest text, in tokens, that the encoder takes; None where it has no limit."""
     limit = getattr(model.config, "max_position_embeddings", None)
-    if limit is None or getattr(model.config, "model_type", "") in {"deberta-v2"}:
-        return None  # relative positions
+    if limit is None or not getattr(model.config, "position_biased_input", True):
+        return None  # DeBERTa's positions are relative, unless it has absolute ones too
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     # RoBERTa and its kin number their positions from the padding id on.
     padding = getattr(table, "padding_idx", None)

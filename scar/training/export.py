@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
+import onnx_ir
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -170,14 +171,37 @@ def _export(
             dynamic_shapes=tuple(axes for _ in example),
         )
     assert program is not None
+    _anonymise(program.model)
+    _rename_inner(program.model.graph, outputs)
     program.save(str(path), external_data=False)
-    fixed = [value.name for value in onnx.load(str(path)).graph.input for n in axes if not _dynamic(value, n)]
+    fixed = [
+        value.name
+        for value in onnx.load(str(path)).graph.input
+        for axis in axes
+        if not value.type.tensor_type.shape.dim[axis].dim_param
+    ]
     if fixed:
         raise GateError(f"{path.name}: the exporter fixed an axis of {fixed[0]}")
 
 
-def _dynamic(value: Any, axis: int) -> bool:
-    return bool(value.type.tensor_type.shape.dim[axis].dim_param)
+def _anonymise(model: onnx_ir.Model) -> None:
+    """Take out what the exporter notes of the source: stack traces name the folders of the machine."""
+    graph = model.graph
+    parts: list[Any] = [model, graph, *graph.all_nodes(), *_values(graph)]
+    for part in parts:
+        part.metadata_props.clear()
+        part.doc_string = None
+
+
+def _values(graph: onnx_ir.Graph) -> list[onnx_ir.Value]:
+    return [*graph.inputs, *graph.initializers.values(), *(v for n in graph.all_nodes() for v in n.outputs)]
+
+
+def _rename_inner(graph: onnx_ir.Graph, outputs: Sequence[str]) -> None:
+    """Rename inner values that have the name of an output: DeBERTa's normalisation has a `mean` too."""
+    for value in _values(graph):
+        if value.name in outputs and not value.is_graph_output():
+            value.name = f"inner_{value.name}"
 
 
 def gated(graph: str, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
@@ -207,7 +231,6 @@ def _fused(folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
 
 def fuse(source: Path, target: Path) -> dict[str, int]:
     """Fuse a graph for ONNX Runtime; gives how many of each fused operator there are."""
-    import onnx_ir
     from onnxscript.rewriter.ort_fusions import optimize_for_ort
 
     model, _ = optimize_for_ort(onnx_ir.load(str(source)))

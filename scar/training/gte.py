@@ -48,6 +48,10 @@ def native_config(folder: Path) -> PreTrainedConfig:
     if isinstance(raw, dict) and raw.get("model_type") == REMOTE_TYPE:
         return gte_config(raw, str(folder / CONFIG))
     config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    # A file may name an attention that transformers fetches from the hub as code, or outputs that are read otherwise.
+    config._attn_implementation = None
+    config.output_attentions = config.output_hidden_states = False
+    config.return_dict = True
     return config
 
 
@@ -69,9 +73,12 @@ def _rope(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     scaling = raw.get("rope_scaling")
     if not scaling:
         return {"rope_type": "default", "rope_theta": theta}
-    if set(scaling) - {"type", "factor"} or scaling.get("type") != "ntk":
-        raise InputError(f"{where}: rope_scaling {scaling!r} is not known; only type ntk with a factor is")
-    factor = float(scaling["factor"])
+    factor = scaling.get("factor") if isinstance(scaling, dict) else None
+    if not isinstance(factor, int | float) or factor < 1 or scaling != {"type": "ntk", "factor": factor}:
+        # Below 1 the code leaves the frequencies as they are.
+        raise InputError(
+            f"{where}: rope_scaling {scaling!r} is not known; only type ntk with a factor of 1 or more is"
+        )
     # frequency i of width d: (factor * theta) ** (-2i / d) / factor ** (2 / d)
     width = raw["hidden_size"] // raw["num_attention_heads"]
     return {"rope_type": "linear", "rope_theta": theta * factor, "factor": factor ** (2 / width)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
@@ -18,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 from scar.bundle import (
     CARD,
     EVALUATION,
+    FORMAT,
     FUSED_TOWER,
     GATES,
     HEAD,
@@ -29,11 +31,11 @@ from scar.bundle import (
 )
 from scar.card import hub_card
 from scar.encoding import PairEncoder, TextEncoder, TextSettings
-from scar.errors import GateError, InputError
+from scar.errors import GateError, InputError, RunError
 from scar.files import atomic, new_folder, read_json, write_json
 from scar.training.backbone import UNLOADABLE, Backbone, first_line, load_tokenizer
 from scar.training.gte import native_config
-from scar.training.keys import load_encoder, load_heads
+from scar.training.keys import load_encoder, load_heads, refuse_no_weights
 from scar.training.save import load_ranker, write_weights
 from scar.training.sources import Found
 from scar.training.style import StyleRanker
@@ -70,7 +72,10 @@ def write_hub_folder(bundle: Bundle, folder: Path) -> None:
     """Fill a folder with a bundle's encoder, heads, tokenizer, settings, card, and graphs where there are any."""
     ranker = load_ranker(bundle)
     encoder = _with_pooler(ranker)
-    encoder.save_pretrained(folder)
+    try:
+        encoder.save_pretrained(folder)
+    except SafetensorError as error:
+        raise RunError(f"the encoder cannot be written: {first_line(error)}") from None  # a full disk
     AutoTokenizer.from_pretrained(bundle.path, trust_remote_code=False).save_pretrained(folder)
     heads = nn.ModuleDict({name: getattr(ranker, name) for name in NETWORKS})
     write_weights(folder / HEADS, heads.state_dict())
@@ -154,11 +159,18 @@ def read_hub_folder(found: Found) -> ReadBack:
         raise InputError(
             f"{folder}: {RANKER} and {EVALUATION} are not of a style ranker ({first_line(error)})"
         ) from None
+    if (described.get("format"), described.get("kind")) != (FORMAT, "style"):
+        raise InputError(
+            f"{folder / RANKER}: kind {described.get('kind')!r} of format {described.get('format')!r}; "
+            f"this version reads style rankers of format {FORMAT}"
+        )
     try:
         config = native_config(folder)
         tokenizer = load_tokenizer(folder, config)
-        model, differences = load_encoder(config, load_file(folder / WEIGHTS))
-        heads = load_file(folder / HEADS)
+        weights, heads = (load_file(folder / name) for name in (WEIGHTS, HEADS))
+        refuse_no_weights(weights, folder / WEIGHTS)
+        refuse_no_weights(heads, folder / HEADS)
+        model, differences = load_encoder(config, weights)
     except UNLOADABLE as error:
         raise InputError(f"{folder}: {first_line(error)}") from None
     differences.refuse(folder / WEIGHTS)

@@ -27,12 +27,14 @@ from scar.training.backbone import UNLOADABLE, Backbone, first_line
 from scar.training.fit import pair_encoder
 from scar.training.gte import native_config
 from scar.training.hub_folder import HEADS, NETWORKS, read_hub_folder
-from scar.training.keys import gives_pooler_output, load_encoder, load_heads
+from scar.training.keys import gives_pooler_output, load_encoder, load_heads, refuse_no_weights
 from scar.training.save import describe_model, versions, write_model
 from scar.training.sources import CONFIG, Found, find, has_tokenizer
 from scar.training.style import StyleRanker
 
 PICKLED = "pytorch_model.bin"
+WIDEST = 65_536
+"""No encoder comes near it; a width beyond is a typing error that would ask for all memory."""
 MAX_TOKENS = 512
 """What the original cuts instruction and response to, each at its tail."""
 ENCODER = "encoder."
@@ -120,7 +122,7 @@ def read_checkpoint(found: Found) -> Checkpoint:
     values = config if isinstance(config, dict) else {}
     hidden, width = (values.get(key) for key in ("hidden_dim", "linear_dim"))
     for key, value in (("hidden_dim", hidden), ("linear_dim", width)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= WIDEST:
             raise InputError(
                 f"{path}: {key} is {value!r}: not the config of a checkpoint of the original SCAR"
             )
@@ -129,7 +131,9 @@ def read_checkpoint(found: Found) -> Checkpoint:
     file = weights_file(found.path)
     if file is None:
         raise InputError(f"{found.path}: no weights ({WEIGHTS} or {PICKLED})")
-    return Checkpoint(found, hidden, width, name if isinstance(name, str) else None, file, read_weights(file))
+    weights = read_weights(file)
+    refuse_no_weights(weights, file)
+    return Checkpoint(found, hidden, width, name if isinstance(name, str) else None, file, weights)
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
@@ -147,7 +151,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{file}: refused: a pickle of more than tensors, or none at all ({first_line(error)[:160]})"
         ) from None
-    except (*UNLOADABLE, EOFError, AttributeError, IndexError, TypeError) as error:
+    except (*UNLOADABLE, EOFError, AttributeError, IndexError) as error:
         # What is raised for a damaged file depends on where it is damaged.
         raise InputError(f"{file}: damaged, or not a file of weights ({first_line(error)[:160]})") from None
     if not isinstance(loaded, dict):

@@ -63,7 +63,8 @@ def load_encoder(
 
     transformers maps the names that its classes had in older versions, or have in a repository's own code (gte).
     """
-    blank = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    with torch.device("meta"):  # only its class is wanted
+        blank = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     level = transformers_logging.get_verbosity()
     # It would print a table of what the one line of our error says.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -79,8 +80,40 @@ def load_encoder(
     finally:
         transformers_logging.set_verbosity(level)
     shapes = [f"{key} {tuple(theirs)} for {tuple(ours)}" for key, theirs, ours in info["mismatched_keys"]]
-    strange = [key for key in info["unexpected_keys"] if key.rpartition(".")[2] not in HARMLESS]
-    return model.eval(), Differences(list(info["missing_keys"]), strange, shapes)
+    strange = [key for key in info["unexpected_keys"] if not _is_harmless(key)]
+    found = Differences(list(info["missing_keys"]), strange, shapes)
+    if found == Differences():
+        _refuse_doubles(model, weights)
+    return model.eval(), found
+
+
+def _is_harmless(key: str) -> bool:
+    """Tell whether a name is that of a buffer which the model makes itself."""
+    return key.rpartition(".")[2] in HARMLESS
+
+
+def _refuse_doubles(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
+    """Raise InputError where names of two versions stand for one weight: which one is loaded would be chance."""
+    given, taken = (
+        sum(tensor.numel() for key, tensor in tensors.items() if not _is_harmless(key))
+        for tensors in (weights, model.state_dict())
+    )
+    if given > taken:
+        raise InputError(
+            f"the file has {given:,} weights for the {taken:,} of the encoder: some are there twice"
+        )
+
+
+def refuse_no_weights(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Raise InputError for a tensor that cannot be a trained weight: torch would cast it without a word."""
+    for key, tensor in weights.items():
+        if _is_harmless(key):
+            continue
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or not tensor.is_floating_point():
+            kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}".replace("torch.", "")
+            raise InputError(f"{file}: {key} is {kind}; weights are plain tensors of floating point numbers")
+        if not tensor.isfinite().all():
+            raise InputError(f"{file}: {key} holds numbers that are not finite: the training went wrong")
 
 
 def load_heads(heads: nn.ModuleDict, weights: Mapping[str, Tensor]) -> Differences:

@@ -79,7 +79,10 @@ def write_model(folder: Path, ranker: StyleRanker, backbone: Backbone, encoder: 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write weights as safetensors."""
     with atomic(path) as stream:
-        plain = {name: tensor.contiguous() for name, tensor in weights.items()}
+        # Copies: safetensors refuses weights that share their memory, as those of a checkpoint may.
+        plain = {
+            name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()
+        }
         stream.write(save(plain, metadata={"format": "pt"}))
 
 

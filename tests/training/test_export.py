@@ -116,7 +116,7 @@ def test_an_unknown_graph_is_an_error(bundle, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["roberta", "deberta-v2", "modernbert", "xlm-roberta", "electra"])
+@pytest.mark.parametrize("kind", ["roberta", "deberta", "deberta-v2", "modernbert", "xlm-roberta", "electra"])
 def test_every_architecture_trains_exports_and_scores_without_torch(kind, tmp_path):
     encoder = tiny_encoder(tmp_path / "encoder", kind)
     data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))

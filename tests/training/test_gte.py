@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from transformers import AutoModel, GteConfig
 
@@ -16,6 +17,7 @@ from scar.errors import InputError
 from scar.training.backbone import load
 from scar.training.engine import torch_towers
 from scar.training.gte import gte_config
+from scar.training.keys import Differences, gives_pooler_output, load_encoder
 from scar.training.style import StyleRanker
 from tests.make import pool_rows, tiny_tokenizer, write_jsonl
 
@@ -141,6 +143,56 @@ def published_frequencies(width, theta, factor):
     return plain / factor ** (2 / width)
 
 
+def published_forward(config, weights, ids, mask):
+    """Compute the last hidden states as the repository's code does, written anew from its formulae."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    width = hidden // heads
+
+    def normed(states, name):
+        return F.layer_norm(states, (hidden,), weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-12)
+
+    def linear(states, name):
+        return F.linear(states, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+
+    def rotated(states):
+        half = torch.cat((-states[..., width // 2 :], states[..., : width // 2]), dim=-1)
+        return states * angles.cos() + half * angles.sin()
+
+    scale = config["rope_scaling"]["factor"]
+    frequencies = torch.tensor(published_frequencies(width, config["rope_theta"], scale)).float()
+    angles = torch.outer(torch.arange(ids.shape[1]).float(), frequencies).repeat(1, 2)[None, :, None]
+    states = weights["embeddings.word_embeddings.weight"][ids]
+    if config["type_vocab_size"]:
+        states = states + weights["embeddings.token_type_embeddings.weight"][0]
+    states = normed(states, "embeddings.LayerNorm")
+    for layer in (f"encoder.layer.{n}" for n in range(config["num_hidden_layers"])):
+        q, k, v = linear(states, f"{layer}.attention.qkv_proj").view(*ids.shape, 3, heads, width).unbind(2)
+        likeness = torch.einsum("nihd,njhd->nhij", rotated(q), rotated(k)) / width**0.5
+        share = likeness.masked_fill(mask[:, None, None] == 0, -1e9).softmax(-1)
+        mixed = torch.einsum("nhij,njhd->nihd", share, v).flatten(2)
+        states = normed(states + linear(mixed, f"{layer}.attention.o_proj"), f"{layer}.attn_ln")
+        up, gate = linear(states, f"{layer}.mlp.up_gate_proj").chunk(2, dim=-1)
+        states = normed(states + linear(F.gelu(gate) * up, f"{layer}.mlp.down_proj"), f"{layer}.mlp_ln")
+    return states
+
+
+# Of the two published in English, the base has no token types and the large one has two.
+@pytest.mark.parametrize("types", [0, 2])
+def test_the_native_model_computes_what_the_published_formulae_do(types):
+    config = REMOTE | {"type_vocab_size": types, "max_position_embeddings": 8192}
+    weights = remote_weights(native())
+    if not types:
+        del weights["embeddings.token_type_embeddings.weight"]
+    model, differences = load_encoder(gte_config(config, "config.json"), weights)
+    assert differences == Differences() and not gives_pooler_output(model)
+    ids, mask = torch.randint(5, 400, (2, 300)), torch.ones(2, 300, dtype=torch.long)
+    mask[1, 37:] = 0
+    with torch.inference_mode():
+        mine = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    wanted = published_forward(config, weights, ids, mask)
+    torch.testing.assert_close(mine[mask == 1], wanted[mask == 1], atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("factor", [1.0, 2.0, 8.0])
 def test_ntk_scaling_gives_the_published_frequencies(factor):
     config = gte_config(REMOTE | {"rope_scaling": {"type": "ntk", "factor": factor}}, "config.json")
@@ -164,6 +216,10 @@ def test_without_scaling_the_base_is_the_published_one():
         ("logn_attention_scale", True),
         ("rope_scaling", {"type": "ntk", "factor": 2.0, "mixed_b": 0.5}),
         ("rope_scaling", {"type": "dynamic", "factor": 2.0}),
+        ("rope_scaling", {"type": "ntk", "factor": 0.5}),
+        ("rope_scaling", {"type": "ntk", "factor": "2"}),
+        ("rope_scaling", {"type": "ntk"}),
+        ("rope_scaling", ["ntk"]),
     ],
 )
 def test_a_variant_that_the_native_class_has_not_is_refused(key, value):

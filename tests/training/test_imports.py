@@ -242,6 +242,96 @@ def test_buffers_that_older_versions_saved_are_ignored(copy, tmp_path):
     assert main(["import", str(copy), "--out", str(tmp_path / "b")]) == 0
 
 
+QUERY = "encoder.encoder.layer.0.attention.self.query.weight"
+
+
+@pytest.mark.parametrize("key", [QUERY, "output_layer.0.weight"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda weight: weight.int(), "int32"),
+        (lambda weight: weight > 0, "bool"),
+        (lambda weight: weight.to(torch.complex64), "complex64"),
+        (lambda weight: weight.to_sparse(), "sparse_coo"),
+        (lambda weight: weight.to("meta"), "on meta"),
+        (lambda weight: weight / 0, "not finite"),
+    ],
+)
+def test_what_cannot_be_a_trained_weight_is_refused(key, change, told, copy, tmp_path, capsys):
+    weights = torch.load(copy / "pytorch_model.bin", weights_only=True)
+    torch.save(weights | {key: change(weights[key])}, copy / "pytorch_model.bin")
+    shown = refused(capsys, copy, tmp_path)
+    assert key in shown and told in shown
+
+
+def test_one_weight_under_two_names_is_refused(copy, tmp_path, capsys):
+    weights = torch.load(copy / "pytorch_model.bin", weights_only=True)
+    twice = {f"encoder.bert.{key.removeprefix('encoder.')}": 0 * weights[key] for key in [QUERY]}
+    torch.save(weights | twice, copy / "pytorch_model.bin")
+    assert "some are there twice" in refused(capsys, copy, tmp_path)
+
+
+def test_weights_of_half_precision_are_widened(copy, tmp_path):
+    weights = torch.load(copy / "pytorch_model.bin", weights_only=True)
+    torch.save({key: tensor.half() for key, tensor in weights.items()}, copy / "pytorch_model.bin")
+    assert main(["import", str(copy), "--out", str(tmp_path / "b")]) == 0
+    read = load_file(tmp_path / "b" / "model.safetensors")
+    assert {tensor.dtype for tensor in read.values()} == {torch.float32}
+    assert torch.equal(read[QUERY], weights[QUERY].half().float())
+
+
+def test_weights_that_share_their_memory_are_written_apart(copy, tmp_path):
+    weights = torch.load(copy / "pytorch_model.bin", weights_only=True)
+    other = QUERY.replace("query", "key")
+    torch.save(weights | {other: weights[QUERY]}, copy / "pytorch_model.bin")
+    assert main(["import", str(copy), "--out", str(tmp_path / "b")]) == 0
+    read = load_file(tmp_path / "b" / "model.safetensors")
+    assert torch.equal(read[other], weights[QUERY]) and torch.equal(read[QUERY], weights[QUERY])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"return_dict": False},
+        {"output_attentions": True, "output_hidden_states": True},
+        {"_attn_implementation": "somebody/kernel"},
+    ],
+)
+def test_settings_of_an_encoders_config_that_change_its_outputs_or_fetch_code_are_not_taken(
+    settings, checkpoint, tmp_path
+):
+    encoder = json.loads((checkpoint / "config.json").read_text())["encoder_name"]
+    odd = shutil.copytree(encoder, tmp_path / "odd")
+    change_config(odd, **settings)
+    assert main(["import", str(checkpoint), "--encoder", str(odd), "--out", str(tmp_path / "b")]) == 0
+    assert Bundle.open(tmp_path / "b").ranker["head"]["pooling"] == "pooler"
+    told = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert not any(told.get(key) == value for key, value in settings.items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"num_attention_heads": 0}, "modulo by zero"),
+        ({"model_type": ["bert"]}, "unhashable"),
+        ({"hidden_size": "wide"}, "expected int, got str"),
+    ],
+)
+def test_an_encoders_config_that_makes_no_model_is_refused(settings, told, checkpoint, tmp_path, capsys):
+    encoder = json.loads((checkpoint / "config.json").read_text())["encoder_name"]
+    odd = shutil.copytree(encoder, tmp_path / "odd")
+    change_config(odd, **settings)
+    assert told in refused(capsys, checkpoint, tmp_path, "--encoder", str(odd))
+
+
+@pytest.mark.parametrize(("absolute", "longest"), [(True, 128), (False, 512)])
+def test_texts_are_cut_to_the_positions_that_an_encoder_has(absolute, longest, tmp_path):
+    from scar.training.backbone import load, positions
+
+    encoder = tiny_encoder(tmp_path / "e", "deberta-v2", length=128, position_biased_input=absolute)
+    assert (positions(load(str(encoder)).model) or 512) == longest
+
+
 def change_config(folder, **changes):
     config = json.loads((folder / "config.json").read_text()) | changes
     (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
@@ -254,6 +344,7 @@ def change_config(folder, **changes):
         ({"hidden_dim": None}, "hidden_dim is None"),
         ({"linear_dim": "wide"}, "linear_dim is 'wide'"),
         ({"linear_dim": 25}, "of another shape"),
+        ({"linear_dim": 10**12}, "linear_dim is 1000000000000"),
         ({"encoder_name": None}, "--encoder"),
         ({"encoder_name": "no/such-encoder"}, "not a folder"),
     ],
