@@ -3,19 +3,12 @@
 import logging
 import shutil
 import tempfile
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import onnx
-import onnx_ir
-import torch
-from torch import Tensor, nn
-from torch.export import Dim
 
 from scar.bundle import FUSED_TOWER, GATE_ROWS, GATES, HEAD, TOKENIZER_CHECK, TOWER, Bundle, changing
 from scar.encoding import PairEncoder, Pairs
@@ -27,8 +20,8 @@ from scar.serving.gates import Reference, gate, load_gate_rows
 from scar.serving.towers import Towers
 from scar.settings import Reading
 from scar.training.engine import torch_towers
+from scar.training.graphs import fuse, write_graphs
 from scar.training.save import GATE_PAIRS, load_ranker
-from scar.training.style import StyleRanker
 
 log = logging.getLogger("scar")
 BATCH_TOKENS = 2048
@@ -107,103 +100,6 @@ def check_tokenizer(bundle: Bundle, encoder: PairEncoder) -> None:
             )
 
 
-class _TowerGraph(nn.Module):
-    def __init__(self, ranker: StyleRanker) -> None:
-        super().__init__()
-        self.ranker = ranker
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return tuple(self.ranker.tower(input_ids, attention_mask))  # type: ignore[return-value]
-
-
-class _HeadGraph(nn.Module):
-    def __init__(self, ranker: StyleRanker) -> None:
-        super().__init__()
-        self.relation, self.output = ranker.relation, ranker.output
-
-    def forward(self, x_pooled: Tensor, y_pooled: Tensor, y_form: Tensor) -> Tensor:
-        surprisal = self.relation(torch.cat([x_pooled, y_pooled], dim=1))
-        score: Tensor = self.output(torch.cat([surprisal, y_form], dim=1)).squeeze(-1)
-        return score
-
-
-def write_graphs(ranker: StyleRanker, folder: Path) -> None:
-    """Write tower.onnx and head.onnx, both axes of every input dynamic."""
-    hidden = cast(nn.Linear, ranker.output[0]).in_features // 2
-    # 2 and 7: an example axis of 1, or two equal ones, would be taken for fixed.
-    ids = torch.arange(14).reshape(2, 7) % 4 + 1
-    _export(
-        _TowerGraph(ranker),
-        (ids, torch.ones_like(ids)),
-        folder / TOWER,
-        ["input_ids", "attention_mask"],
-        ["pooled", "form", "mean"],
-        {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
-    )
-    vectors = tuple(torch.rand(3, hidden) for _ in range(3))
-    _export(
-        _HeadGraph(ranker),
-        vectors,
-        folder / HEAD,
-        ["x_pooled", "y_pooled", "y_form"],
-        ["score"],
-        {0: Dim.DYNAMIC},
-    )
-
-
-def _export(
-    module: nn.Module,
-    example: tuple[Tensor, ...],
-    path: Path,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    axes: dict[int, Any],
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        program = torch.onnx.export(
-            module.eval(),
-            example,
-            dynamo=True,
-            verbose=False,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_shapes=tuple(axes for _ in example),
-        )
-    assert program is not None
-    _anonymise(program.model)
-    _rename_inner(program.model.graph, outputs)
-    program.save(str(path), external_data=False)
-    fixed = [
-        value.name
-        for value in onnx.load(str(path)).graph.input
-        for axis in axes
-        if not value.type.tensor_type.shape.dim[axis].dim_param
-    ]
-    if fixed:
-        raise GateError(f"{path.name}: the exporter fixed an axis of {fixed[0]}")
-
-
-def _anonymise(model: onnx_ir.Model) -> None:
-    """Take out what the exporter notes of the source: stack traces name the folders of the machine."""
-    graph = model.graph
-    parts: list[Any] = [model, graph, *graph.all_nodes(), *_values(graph)]
-    for part in parts:
-        part.metadata_props.clear()
-        part.doc_string = None
-
-
-def _values(graph: onnx_ir.Graph) -> list[onnx_ir.Value]:
-    return [*graph.inputs, *graph.initializers.values(), *(v for n in graph.all_nodes() for v in n.outputs)]
-
-
-def _rename_inner(graph: onnx_ir.Graph, outputs: Sequence[str]) -> None:
-    """Rename inner values that have the name of an output: DeBERTa's normalisation has a `mean` too."""
-    for value in _values(graph):
-        if value.name in outputs and not value.is_graph_output():
-            value.name = f"inner_{value.name}"
-
-
 def gated(graph: str, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
     """Run a tower graph of a folder, with the head beside it, through its gate."""
     candidate = Towers.load(folder, graph, pad_id=pad_id, batch_tokens=BATCH_TOKENS)
@@ -227,16 +123,6 @@ def _fused(folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
         # The optimiser leaves a graph as it is without a word: that must not pass for fused.
         record |= {"passed": False, "reason": "no attention was fused: this architecture is not covered"}
     return record
-
-
-def fuse(source: Path, target: Path) -> dict[str, int]:
-    """Fuse a graph for ONNX Runtime; gives how many of each fused operator there are."""
-    from onnxscript.rewriter.ort_fusions import optimize_for_ort
-
-    model, _ = optimize_for_ort(onnx_ir.load(str(source)))
-    onnx_ir.save(model, str(target))
-    nodes = [node.op_type for node in onnx.load(str(target)).graph.node if node.domain == "com.microsoft"]
-    return {name: nodes.count(name) for name in sorted(set(nodes))}
 
 
 def _keep(bundle: Bundle, folder: Path, records: list[dict[str, Any]]) -> None:
