@@ -117,7 +117,8 @@ def find_on_hub(name: str) -> list[PoolFile]:
     log.info("%s: no such file here; taken from the Hub at %s, split %s", name, commit, split.split)
     at = Split(split.repo, commit, split.config, split.split)
     shown = ":".join(part for part in (split.repo, split.config, split.split) if part)
-    return [PoolFile(name, shown, "hub", at)]
+    place = ":".join(part for part in (f"{split.repo}@{commit}", split.config, split.split) if part)
+    return [PoolFile(place, shown, "hub", at)]
 
 
 @dataclass(frozen=True)

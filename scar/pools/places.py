@@ -112,17 +112,22 @@ def find(where: Place | Sequence[Place]) -> list[PoolFile]:
     return files
 
 
-def recorded(where: Place | Sequence[Place]) -> tuple[str, ...]:
-    """Give the places as a plan keeps them: paths absolute, URLs without what may be a secret."""
+def recorded(where: Place | Sequence[Place], files: Sequence[PoolFile] = ()) -> tuple[str, ...]:
+    """Give the places as a plan keeps them: absolute paths, Hub names at a commit, URLs without a secret."""
     places = [where] if isinstance(where, str | Path) else list(where)
-    return tuple(_recorded(str(place)) for place in places)
+    # A data set that has moved on must be read again at the commit that was scored.
+    commits = iter([file.place for file in files if file.kind == "hub"])
+    return tuple(
+        next(commits, str(place)) if isinstance(place, str) and _is_hub_name(place) else _recorded(str(place))
+        for place in places
+    )
 
 
 def _recorded(place: str) -> str:
     if "://" in place:
         parts = urlsplit(place)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return place if _is_hub_name(place) else str(Path(place).absolute())
+    return str(Path(place).absolute())
 
 
 def _find(place: Place) -> list[PoolFile]:

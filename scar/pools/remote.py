@@ -1,6 +1,7 @@
 """Pools behind a URL: S3, GCS, HTTP and whatever else fsspec has a file system for (extra `remote`)."""
 
 import hashlib
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from scar.errors import InputError
-from scar.pools.places import SUFFIXES, PoolFile, kind_of
+from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of
 
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
 """What stores call the mark that changes with a file's content."""
@@ -32,12 +33,30 @@ class Remote:
             info = self.system.info(self._path(place))
             mark = next((f"{name.lower()}:{info[name]}" for name in _MARKS if info.get(name)), None)
             if mark is None:
-                with self.system.open(self._path(place), "rb") as stream:
+                with self.open(place) as stream:
                     mark = hashlib.file_digest(stream, "sha256").hexdigest()
-            return int(info["size"]), mark
+            return int(info["size"] or 0), mark
 
     def _path(self, place: str) -> str:
         return str(self.system._strip_protocol(place))
+
+
+@dataclass(frozen=True)
+class Web(Remote):
+    """Files of a web server."""
+
+    query: str = ""
+    """What the server wants behind the path, such as a signature; it is never shown."""
+
+    def open(self, place: str) -> IO[bytes]:
+        """Open a file; a text comes as one stream, for many servers give no part of a file."""
+        if kind_of(place) in COLUMNAR.values():
+            return super().open(place)
+        with told(place):
+            return io.BufferedReader(self.system.open(self._path(place), "rb", block_size=0))
+
+    def _path(self, place: str) -> str:
+        return f"{place}?{self.query}" if self.query else place
 
 
 def find_remote(url: str) -> list[PoolFile]:
@@ -61,6 +80,8 @@ def find_remote(url: str) -> list[PoolFile]:
         raise InputError(
             f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})"
         ) from None
+    if scheme in ("http", "https"):
+        return [_on_the_web(url, system)]
     with told(url):
         system.invalidate_cache()  # what was listed before may have changed since
         root, paths = _listed(system, path)
@@ -74,6 +95,17 @@ def find_remote(url: str) -> list[PoolFile]:
         for p in paths
         if (kind := kind_of(p))
     ]
+
+
+def _on_the_web(url: str, system: Any) -> PoolFile:
+    """Give the one file that a web address names: a web server has no folders, and its `?` is no glob."""
+    parts = urlsplit(url)
+    name, kind = parts.path.rpartition("/")[2], kind_of(parts.path)
+    if not kind:
+        raise InputError(f"{_bare(url)}: not a pool file ({', '.join(SUFFIXES)})")
+    with told(url):
+        system.info(url)  # whether it is there
+    return PoolFile(_bare(url), name, kind, Web(system, parts.query))
 
 
 def _listed(system: Any, path: str) -> tuple[str, list[str]]:

@@ -95,7 +95,7 @@ def score_pool(
     reader = RowReader(files, reading, scoring.carry)
     scorer = Scorer.load(ranker, scoring)
     check_columns(scorer.name, scoring.carry)
-    plan = make_plan(files, recorded(pool), scorer, reading, scoring)
+    plan = make_plan(files, recorded(pool, files), scorer, reading, scoring)
     if not claim(run, plan, overwrite=overwrite):
         return _finished_before(run)
     watch.start(plan.rows)

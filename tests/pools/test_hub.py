@@ -129,14 +129,14 @@ def test_score_and_select_by_name_at_a_commit(bundle, tmp_path):
         assert done.returncode == 0, done.stderr
         assert "5 records: 5 scored" in done.stdout and "taken from the Hub at aaaaaa" in done.stderr
         plan = json.loads((tmp_path / "run" / "plan.json").read_text())
-        assert (plan["pool"], plan["files"][0]["sha256"]) == (["org/name"], "revision:" + "a" * 40)
+        place = f"org/name@{'a' * 40}:train"
+        assert (plan["pool"], plan["files"][0]["sha256"]) == ([place], "revision:" + "a" * 40)
         state.commit = "b" * 40
         select = ("select", tmp_path / "run", "--top", "5", "--no-added-columns", "--out")
-        moved = scar(endpoint, *select, tmp_path / "k.jsonl")
+        moved = scar(endpoint, *select, tmp_path / "k.jsonl", "--pool", "org/name")
         assert moved.returncode == 2 and "changed since it was scored" in moved.stderr
-        place = ("--pool", f"org/name@{'a' * 40}")
         for out in ("k.jsonl", "k.parquet"):
-            kept = scar(endpoint, *select, tmp_path / out, *place)
+            kept = scar(endpoint, *select, tmp_path / out)
             assert kept.returncode == 0, kept.stderr
     assert read_jsonl(tmp_path / "k.jsonl") == pq.read_table(tmp_path / "k.parquet").to_pylist() == rows
 

@@ -197,3 +197,50 @@ def test_without_the_client_of_a_store_the_extra_is_named(module):
     assert "s3:// needs the remote extra: pip install 'scar-rank[remote]'" in refused(
         "s3://b/a.jsonl", without=[module]
     )
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A plain web server that knows no ranges and wants a signature; gives its folder and address."""
+    from http.server import SimpleHTTPRequestHandler
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def do_GET(self):
+            if "sig=hush" in self.path:
+                super().do_GET()
+            else:
+                self.send_error(403)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield tmp_path, f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv"])
+def test_a_signed_web_address_is_read_as_a_stream_and_its_signature_stays_out(web, name):
+    folder, address = web
+    rows = pool_rows(3000)  # more than one block of the client
+    body = {"a.jsonl": lines_of(rows), "a.jsonl.gz": gzip.compress(lines_of(rows)), "a.csv": csv_of(rows)}[
+        name
+    ]
+    (folder / name).write_bytes(body)
+    url = f"{address}/{name}?sig=hush&part=1"
+    (file,) = find(url)
+    assert (file.name, file.place) == (name, f"{address}/{name}")
+    assert recorded(url, [file]) == (f"{address}/{name}",)
+    assert [item.response for item in read_pool(url)] == [row["response"] for row in rows]
+
+
+def test_a_web_address_without_a_file_is_named(web):
+    _, address = web
+    for path in ("none.jsonl?sig=hush", "none.jsonl", "folder/?sig=hush"):
+        with pytest.raises(InputError) as error:
+            find(f"{address}/{path}")
+        assert "hush" not in str(error.value) and address in str(error.value)
