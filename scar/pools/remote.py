@@ -34,7 +34,7 @@ class Remote:
             mark = next((f"{name.lower()}:{info[name]}" for name in _MARKS if info.get(name)), None)
             if mark is None:
                 with self.open(place) as stream:
-                    mark = hashlib.file_digest(stream, "sha256").hexdigest()
+                    mark = hashlib.file_digest(cast(io.BufferedReader, stream), "sha256").hexdigest()
             return int(info["size"] or 0), mark
 
     def _path(self, place: str) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from scar.errors import InputError
@@ -14,9 +15,10 @@ from scar.files import refuse_existing
 from scar.pools import Place, PoolFile, Row, find, rows_of
 from scar.records import SetAside
 from scar.runs import Plan, read_columns, require_finished
+from scar.selection.lines import Added, KeptRow
 from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, TopK
 from scar.selection.scored import Scored
-from scar.selection.writing import SUFFIXES, Added, KeptRow, check_types, write
+from scar.selection.writing import SUFFIXES, check_types, write
 
 MOST_SORTED = 1_000_000
 
@@ -75,7 +77,7 @@ def select(
             f"--sort takes at most {MOST_SORTED} kept rows, this selection has {len(selection.rows)}"
         )
     kept = _Kept.of(selection, run, plan)
-    write(out, _rows(files, kept, output), files, by_rank=output.sort)
+    write(out, _rows(files, kept, output), files, _added(kept, output), by_rank=output.sort)
     return _report(out, plan, selection, rule)
 
 
@@ -145,6 +147,15 @@ class _Kept:
         return cls(
             np.concatenate(rows), ranks, parts, {name: np.concatenate(each) for name, each in scores.items()}
         )
+
+
+def _added(kept: _Kept, output: Output) -> pa.Schema:
+    """Give the types of the added columns, by the names that they have in the output."""
+    if not output.added_columns:
+        return pa.schema([])
+    types = {"rank": pa.int64(), "row": pa.int64()} | ({"part": pa.string()} if kept.several else {})
+    types |= dict.fromkeys(kept.scores, pa.float32())
+    return pa.schema([(output.prefix + name, kind) for name, kind in types.items()])
 
 
 def _rows(files: Sequence[PoolFile], kept: _Kept, output: Output) -> Iterator[KeptRow]:

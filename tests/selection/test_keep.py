@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scar.errors import InputError
 from scar.runs import Plan
 from scar.selection.keep import Output, select
+from scar.selection.lines import splice
 from scar.selection.rules import Above, TopK
-from scar.selection.writing import splice
 from tests.make import read_jsonl, write_jsonl
 from tests.selection.made import make_run
 

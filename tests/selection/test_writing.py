@@ -173,7 +173,7 @@ def test_rows_of_a_table_keep_every_value_and_type(rows, arrow, sort, added, dat
     bare = found.select(rows.column_names)
     assert bare.schema.equals(given_.schema)
     assert bare.to_pylist() == given_.take(pa.array(order, pa.int64())).to_pylist()
-    if added and order:
+    if added:
         assert found.column_names == [*rows.column_names, *ADDED]
         assert found["scar_row"].to_pylist() == order
         assert found.schema.field("scar_style").type == pa.float32()
@@ -378,7 +378,10 @@ def test_nothing_kept_is_a_table_without_rows(tmp_path, kind):
     write_as(kind, tmp_path / "pool", pool_rows(3))
     found = pq.read_table(kept(tmp_path / "pool", 3, "k.parquet", least=100))
     assert len(found) == 0
-    assert kind != "parquet" or found.column_names == list(pool_rows(1)[0])
+    own = (
+        list(pool_rows(1)[0]) if kind == "parquet" else []
+    )  # JSON rows have no columns before there are rows
+    assert found.column_names == [*own, *ADDED]
 
 
 def test_csv_written_for_tests_is_what_python_reads():
