@@ -96,6 +96,7 @@ def test_another_tokenizer_than_the_one_trained_with_is_refused(bundle, tmp_path
     assert "other ids than the training tokenizer" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rows_of_ones_own_can_be_the_gates_rows(bundle, tmp_path):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     pool = write_jsonl(tmp_path / "p.jsonl", pool_rows(9))
@@ -103,6 +104,7 @@ def test_rows_of_ones_own_can_be_the_gates_rows(bundle, tmp_path):
     assert json.loads((copy / "gates.json").read_text())["records"][-1]["real"]["rows"] == 9
 
 
+@pytest.mark.slow
 def test_rows_that_all_score_the_same_are_no_gate(bundle, tmp_path, capsys):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     pool = write_jsonl(tmp_path / "p.jsonl", [{"instruction": "what", "response": "a list"}] * 9)

@@ -50,6 +50,7 @@ def test_a_bundle_says_what_made_it(bundle, settings):
     assert "Ordering accuracy" in (bundle / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_thirty_groups_can_be_learned_by_heart(encoder, tmp_path):
     data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
     more = ("--epochs", "40", "--validation", str(data), "--test", str(data))

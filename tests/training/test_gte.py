@@ -106,6 +106,7 @@ def encoder_folder(folder, weights=None):
     return folder
 
 
+@pytest.mark.slow
 def test_a_gte_checkpoint_scores_as_the_native_model(tmp_path):
     ranker = StyleRanker(native(), HIDDEN, WIDTH, "first_token").eval()
     encoder = encoder_folder(tmp_path / "encoder")

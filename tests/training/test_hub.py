@@ -48,6 +48,7 @@ def test_transformers_loads_the_trained_encoder_and_the_tokenizer(folder, bundle
     assert ids == Scorer.load(bundle).encoder.text.encode([text], 32).ids.tolist()
 
 
+@pytest.mark.slow
 def test_the_folder_comes_back_with_the_same_scores(folder, bundle, tmp_path):
     pool = write_jsonl(tmp_path / "pool.jsonl", pool_rows(40))
     assert main(["import", str(folder), "--out", str(tmp_path / "b")]) == 0
@@ -84,6 +85,7 @@ def test_the_card_has_the_hubs_fields(folder):
     assert "AutoModel.from_pretrained" in text and "scar import" in text and "Ordering accuracy" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pooling"), [("bert", "first_token"), ("roberta", "auto"), ("modernbert", "auto")]
 )
@@ -103,6 +105,7 @@ def test_every_pooling_loads_whole_and_comes_back(kind, pooling, settings, tmp_p
     assert load(str(tmp_path / "f")).trained_pooler == load(str(tmp_path / "b")).trained_pooler
 
 
+@pytest.mark.slow
 def test_graphs_are_made_first_where_they_are_asked_for(bundle, tmp_path):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     more = ["--graphs", "reference", "--to-hub-folder", str(tmp_path / "f")]

@@ -72,6 +72,7 @@ def largest_difference(tmp_path, kind, pool, rows):
     return difference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_made_rows_score_as_with_the_original(kind, tmp_path):
     pool = write_jsonl(tmp_path / "pool.jsonl", [*pool_rows(48), long_row()])

@@ -27,6 +27,7 @@ def test_a_recipe_parses_and_names_itself_in_its_command(recipe, capsys):
     assert f"--config train/{recipe.name}" in recipe.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_trains_two_steps_exports_and_scores(recipe, tmp_path):
     encoder = tiny_encoder(tmp_path / "encoder", ARCHITECTURE[recipe.stem], length=512)
