@@ -5,7 +5,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -45,13 +45,14 @@ def write(out: Path, rows: Iterable[KeptRow], files: Sequence[PoolFile], *, by_r
 
     Raises InputError where Parquet is asked for and the rows have no one schema.
     """
-    with atomic(out) as stream:
+    # Rows wait for their place beside the output, where there must be room anyway: /tmp may well be memory.
+    with atomic(out) as stream, tempfile.TemporaryFile(dir=out.parent) as spill:
         if not out.name.endswith(".parquet"):
-            _write_json(out, stream, rows, by_rank=by_rank)
+            _write_json(out, stream, rows, spill if by_rank else None)
         elif files[0].kind in _COLUMNAR:
-            _write_tables(stream, _arrow_tables(rows, by_rank=by_rank), _schema(files[0]))
+            _write_tables(stream, _arrow_tables(rows, spill if by_rank else None), _schema(files[0]))
         else:
-            _write_tables(stream, _json_tables(rows, by_rank=by_rank), pa.schema([]))
+            _write_tables(stream, _json_tables(rows, spill, by_rank=by_rank), pa.schema([]))
 
 
 def check_types(out: Path, files: Sequence[PoolFile]) -> None:
@@ -98,10 +99,10 @@ def _differs(a: pa.Schema, b: pa.Schema, name: str) -> bool:
     return bool(a.field(name) != b.field(name))
 
 
-def _write_json(out: Path, stream: IO[bytes], rows: Iterable[KeptRow], *, by_rank: bool) -> None:
-    with _packed(out, stream) as target, ExitStack() as stack:
+def _write_json(out: Path, stream: IO[bytes], rows: Iterable[KeptRow], spill: IO[bytes] | None) -> None:
+    with _packed(out, stream) as target:
         lines = ((kept.rank, splice(kept.row.json(), _texts(kept.added)) + b"\n") for kept in rows)
-        for line in _by_rank(lines, stack) if by_rank else (line for _, line in lines):
+        for line in _by_rank(lines, spill) if spill else (line for _, line in lines):
             target.write(line)
 
 
@@ -156,9 +157,8 @@ def _empty(raw: bytes) -> bool:
     return bool(json.loads(raw) == {})
 
 
-def _by_rank(rows: Iterable[tuple[int, bytes]], stack: ExitStack) -> Iterator[bytes]:
+def _by_rank(rows: Iterable[tuple[int, bytes]], spill: IO[bytes]) -> Iterator[bytes]:
     """Yield bytes by rank by way of a temp file, so that memory holds offsets only."""
-    spill = stack.enter_context(tempfile.TemporaryFile())
     ranks, sizes = [], []
     for rank, row in rows:
         ranks.append(rank)
@@ -201,14 +201,13 @@ def _grouped(first: pa.Table, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     yield pa.concat_tables(waiting)
 
 
-def _arrow_tables(rows: Iterable[KeptRow], *, by_rank: bool) -> Iterator[pa.Table]:
+def _arrow_tables(rows: Iterable[KeptRow], spill: IO[bytes] | None) -> Iterator[pa.Table]:
     """Yield tables of rows in the pool's own types, the added columns last."""
-    with ExitStack() as stack:
-        each: Iterator[tuple[int, pa.RecordBatch]] = (_arrow_row(kept) for kept in rows)
-        if by_rank:
-            each = _batches_by_rank(each, stack)
-        for some in _batched(each):
-            yield pa.Table.from_batches([batch for _, batch in some]).combine_chunks()
+    each: Iterator[tuple[int, pa.RecordBatch]] = (_arrow_row(kept) for kept in rows)
+    if spill:
+        each = _batches_by_rank(each, spill)
+    for some in _batched(each):
+        yield pa.Table.from_batches([batch for _, batch in some]).combine_chunks()
 
 
 def _arrow_row(kept: KeptRow) -> tuple[int, pa.RecordBatch]:
@@ -225,7 +224,7 @@ def _added_type(value: object) -> pa.DataType:
 
 
 def _batches_by_rank(
-    batches: Iterable[tuple[int, pa.RecordBatch]], stack: ExitStack
+    batches: Iterable[tuple[int, pa.RecordBatch]], spill: IO[bytes]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     metadata = None
 
@@ -235,7 +234,7 @@ def _batches_by_rank(
             metadata = batch.schema.metadata
             yield rank, _ipc(batch.replace_schema_metadata(None))
 
-    for rank, raw in enumerate(_by_rank(packed(), stack), start=1):
+    for rank, raw in enumerate(_by_rank(packed(), spill), start=1):
         with pa.ipc.open_stream(raw) as reader:
             yield rank, reader.read_next_batch().replace_schema_metadata(metadata)
 
@@ -258,29 +257,27 @@ def _one_word(value: pa.DictionaryArray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(place, words, ordered=value.type.ordered)
 
 
-def _json_tables(rows: Iterable[KeptRow], *, by_rank: bool) -> Iterator[pa.Table]:
+def _json_tables(rows: Iterable[KeptRow], spill: IO[bytes], *, by_rank: bool) -> Iterator[pa.Table]:
     """Yield tables of JSON rows under the one schema of them all, which the last row may still widen."""
     guess = Guess()
     added_types: dict[str, pa.DataType] = {}
-    with ExitStack() as stack:
-        spill = stack.enter_context(tempfile.TemporaryFile())
-        ranks: list[int] = []
-        sizes: list[int] = []
-        for kept in rows:
-            raw = kept.row.json()
-            _see(guess, kept, raw)
-            ranks.append(kept.rank)
-            sizes.append(spill.write(splice(raw, _texts(kept.added))))
-            added_types = {name: _added_type(value) for name, value in kept.added.items()} | added_types
-        schema = _whole(guess, added_types)
-        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        order = _order(ranks) if by_rank else np.arange(len(ranks))
-        for some in _batched(iter(order)):
-            values = []
-            for number in some:
-                spill.seek(starts[number])
-                values.append(json.loads(spill.read(sizes[number])))
-            yield pa.Table.from_pylist(values, schema=schema)
+    ranks: list[int] = []
+    sizes: list[int] = []
+    for kept in rows:
+        raw = kept.row.json()
+        _see(guess, kept, raw)
+        ranks.append(kept.rank)
+        sizes.append(spill.write(splice(raw, _texts(kept.added))))
+        added_types = {name: _added_type(value) for name, value in kept.added.items()} | added_types
+    schema = _whole(guess, added_types)
+    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    order = _order(ranks) if by_rank else np.arange(len(ranks))
+    for some in _batched(iter(order)):
+        values = []
+        for number in some:
+            spill.seek(starts[number])
+            values.append(json.loads(spill.read(sizes[number])))
+        yield pa.Table.from_pylist(values, schema=schema)
 
 
 def _see(guess: Guess, kept: KeptRow, raw: bytes) -> None:
