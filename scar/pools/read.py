@@ -73,10 +73,9 @@ class FirstRows:
         for row in source(file).rows():
             fields = row.decode()
             if isinstance(fields, SetAside):
-                if bad is None and isinstance(row, JsonRow) and row.raw.strip() == b"[":
-                    bad = fields
-                    break  # an array, of which the last element alone could be read
                 bad = bad or fields
+                if bad is fields and not first.rows and isinstance(row, JsonRow) and row.raw.strip() == b"[":
+                    break  # an array, of which the last element alone could be read
                 continue
             first.rows.append(fields)
             first.lines.append(row.address.line)

@@ -7,7 +7,7 @@ import pytest
 from scar.errors import InputError
 from scar.pools import RowReader, find, read_pool, read_tiers, rows_of
 from scar.pools.read import PEEK
-from scar.records import Address, Reason, Record
+from scar.records import Address, Reason, Record, SetAside
 from scar.settings import Reading
 from tests.make import pool_rows, tier_rows, write_jsonl
 from tests.pools.made import ROW, write
@@ -110,3 +110,8 @@ def test_tiers_are_read_whole_and_bad_rows_with_their_reason(tmp_path):
 def test_tiers_are_refused_where_rows_have_one_response(tmp_path):
     with pytest.raises(InputError, match="a.jsonl"):
         list(read_tiers(write_jsonl(tmp_path / "a.jsonl", pool_rows(2))))
+
+
+def test_a_bracket_alone_below_a_good_row_is_one_bad_row(tmp_path):
+    path = write(tmp_path / "a.jsonl", ROW + b"\n[\n" + ROW)
+    assert [type(item) for item in read_pool(path)] == [Record, SetAside, Record]
