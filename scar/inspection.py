@@ -27,6 +27,7 @@ EXAMPLES = 2
 """Rows shown of each reason."""
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 _WINDOW = 1024
+_OFTEN_ASKED = ("context", "history", "system", "system_prompt")
 _OF_LAYOUT = (
     Reason.MISSING_INSTRUCTION,
     Reason.MISSING_RESPONSE,
@@ -104,6 +105,12 @@ class Inspection:
     def advice(self) -> list[str]:
         """Say what a user may want to change."""
         told = []
+        unread = sorted({name for file in self.files for name in file.left if name in _OFTEN_ASKED})
+        if unread:
+            told.append(
+                f"{', '.join(unread)}: not read, though often a part of what was asked; "
+                f"instructions without an input take one by --columns input={unread[0]}"
+            )
         lost = sum(self.set_aside.values())
         if lost * 10 > self.records + lost:
             reason, number = self.set_aside.most_common(1)[0]

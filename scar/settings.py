@@ -48,6 +48,11 @@ class Reading:
             raise InputError(
                 f"--columns {self.columns!r}: write field=column pairs, such as instruction=prompt,response=answer"
             )
+        names = [name.strip() for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise InputError(
+                f"--columns {self.columns!r} maps a field twice: write each once, as in instruction=prompt"
+            )
         return {name.strip(): column.strip() for name, column in pairs}
 
 

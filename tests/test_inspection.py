@@ -123,3 +123,21 @@ def test_a_number_of_rows_below_one_is_refused(pool, capsys):
         inspect_pool(pool, rows=0)
     assert main(["inspect", str(pool), "--rows", "0"]) == 2
     assert "at least 1" in capsys.readouterr().err
+
+
+def test_very_many_columns_and_long_names_do_not_fill_the_screen(tmp_path, capsys):
+    row = {"instruction": "i", "response": "r", "n" * 400: 0} | {f"c{n}": n for n in range(300)}
+    assert main(["inspect", str(write_jsonl(tmp_path / "pool.jsonl", [row]))]) == 0
+    out = capsys.readouterr().out
+    assert "289 more" in " ".join(out.split()) and "nnn..." in out
+    assert len(out.splitlines()) < 30
+
+
+@pytest.mark.parametrize("name", ["context", "system", "system_prompt", "history"])
+def test_a_column_that_is_often_a_part_of_what_was_asked_is_noted(tmp_path, name):
+    pool = write_jsonl(
+        tmp_path / "pool.jsonl", [{"instruction": "i", name: "c", "response": "r", "other": 1}]
+    )
+    (note,) = inspect_pool(pool).advice()
+    assert note.startswith(f"{name}: not read") and f"--columns input={name}" in note
+    assert not inspect_pool(pool, reading=Reading(columns=f"input={name}")).advice()

@@ -122,7 +122,7 @@ def test_a_column_map_is_read_once_with_its_spaces_off():
     assert Reading().column_map == {}
 
 
-@pytest.mark.parametrize("columns", ["instruction", "instruction=", "=prompt", "a=b,c"])
+@pytest.mark.parametrize("columns", ["instruction", "instruction=", "=prompt", "a=b,c", "a=b,a=c"])
 def test_a_column_map_that_cannot_be_read_is_shown_with_the_remedy(columns):
     with pytest.raises(InputError) as error:
         Reading(columns=columns)

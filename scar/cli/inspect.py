@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scar.inspection import Inspection, Sample
 
 MOST_FILES = 12
+MOST_COLUMNS = 12
 MOST_CHARACTERS = 400
 
 
@@ -47,7 +48,7 @@ def inspect(arguments: Sequence[str]) -> None:
 def _print_files(seen: "Inspection") -> None:
     table = Table("file", "type", "layout", "columns read", "columns left alone", box=SIMPLE)
     for file in seen.files[:MOST_FILES]:
-        cells = (file.name, file.kind, file.layout, ", ".join(file.read), ", ".join(file.left) or "-")
+        cells = (file.name, file.kind, file.layout, _names(file.read), _names(file.left) or "-")
         table.add_row(*(Text(visible(cell)) for cell in cells))
     console().print(table)
     if len(seen.files) > MOST_FILES:
@@ -60,6 +61,14 @@ def _print_files(seen: "Inspection") -> None:
     print(
         f"{seen.several_turns:,} records of several turns; {seen.instructions:,} different instructions; "
         f"{seen.duplicates:,} records repeat an earlier one"
+    )
+
+
+def _names(columns: Sequence[str]) -> str:
+    """Give columns in the order of the file, not all of very many, none of them at length."""
+    names = [name if len(name) <= 40 else name[:37] + "..." for name in columns[:MOST_COLUMNS]]
+    return ", ".join(names) + (
+        f" and {len(columns) - MOST_COLUMNS} more" if len(columns) > MOST_COLUMNS else ""
     )
 
 
@@ -83,7 +92,9 @@ def _short(text: str) -> str:
 
 
 def _print_lengths(seen: "Inspection") -> None:
-    table = Table(seen.unit, "least", "25 %", "median", "75 %", "95 %", "most", box=SIMPLE)
+    table = Table(seen.unit, box=SIMPLE)
+    for name in ("least", "25 %", "median", "75 %", "95 %", "most"):
+        table.add_column(name, justify="right")
     for name, values in seen.quantiles().items():
         table.add_row(name, *(f"{value:,}" for value in values))
     if seen.records:

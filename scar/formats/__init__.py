@@ -4,7 +4,7 @@ from scar.formats.detect import detect
 from scar.formats.expand import check, expand
 from scar.formats.layouts import Layout, Row, layout_of
 from scar.formats.tiers import tiers
-from scar.formats.values import RowError, carried, flag, row_id, shown
+from scar.formats.values import RowError, carried, flag, listed, row_id, shown
 
 __all__ = [
     "Layout",
@@ -16,6 +16,7 @@ __all__ = [
     "expand",
     "flag",
     "layout_of",
+    "listed",
     "row_id",
     "shown",
     "tiers",

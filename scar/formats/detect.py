@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from scar.errors import InputError
 from scar.formats.layouts import FIELDS, Layout, Row, candidates, known_fields, layout_of
-from scar.formats.values import shown
+from scar.formats.values import listed, shown
 
 
 def detect(
@@ -91,8 +91,5 @@ def _place(number: int, lines: Sequence[int]) -> str:
     return f"line {lines[number] if lines else number + 1}"
 
 
-def _listed(rows: Sequence[Row], most: int = 12) -> str:
-    names = sorted({key for row in rows for key in row})
-    return ", ".join(map(repr, names[:most])) + (
-        f" and {len(names) - most} more" if len(names) > most else ""
-    )
+def _listed(rows: Sequence[Row]) -> str:
+    return listed({key for row in rows for key in row})

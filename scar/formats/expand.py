@@ -6,7 +6,7 @@ from typing import Any
 
 from scar.formats.layouts import Layout, Row, layout_of
 from scar.formats.turns import earlier_answers, marked, split_last, turns_of
-from scar.formats.values import RowError, kind, messages_or_text, nested, row_id, text, unicode
+from scar.formats.values import RowError, dialogue, kind, messages_or_text, nested, row_id, text, unicode
 from scar.records import Address, Reason, Record, SetAside, Turn
 
 Part = tuple[str | None, tuple[Turn, ...], Any]
@@ -82,7 +82,7 @@ def instruction(row: Row, layout: Layout) -> tuple[Turn, ...]:
 
 def _dialogue(field: str) -> Callable[[Row, Layout], Iterator[Part]]:
     def parts(row: Row, layout: Layout) -> Iterator[Part]:
-        before, response = split_last(turns_of(nested(layout.field(row, field)), layout.column(field)))
+        before, response = split_last(turns_of(dialogue(layout.field(row, field)), layout.column(field)))
         yield None, before, response
 
     return parts

@@ -1,10 +1,10 @@
 """The known layouts: their fields, in which columns these stand, and whether a row fits one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scar.formats.values import nested
+from scar.formats.values import dialogue, nested
 
 Row = Mapping[str, Any]
 FIELDS = {
@@ -28,7 +28,12 @@ OPTIONAL = {
 }
 ANYWHERE = ("id", "source", "eval_only")
 """Fields that mean the same in every layout."""
-_KINDS: dict[str, type | tuple[type, ...]] = {"messages": list, "conversations": list, "responses": Mapping}
+_KINDS: dict[str, tuple[Callable[[Any], Any], type]] = {
+    "messages": (dialogue, list),
+    "conversations": (dialogue, list),
+    "responses": (nested, Mapping),
+}
+"""How the value of a structured field is read, and what it must be then."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class Layout:
 
     name: str
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        """Whether a row can have several responses, each with a name."""
+        return self.name in ("preference", "tiers")
 
     def field(self, row: Row, name: str) -> Any:
         """Give the value of a field, None where the row lacks it."""
@@ -55,12 +65,16 @@ class Layout:
 
         A null or an empty cell does not count: where layouts are joined in one table, every row has all columns.
         """
-        values = [(name, self.field(row, name)) for name in FIELDS[self.name]]
-        return all(
-            value not in (None, "")
-            and isinstance(nested(value) if name in _KINDS else value, _KINDS.get(name, object))
-            for name, value in values
-        )
+        return all(_holds(name, self.field(row, name)) for name in FIELDS[self.name])
+
+
+def _holds(name: str, value: Any) -> bool:
+    if value is None or value == "":
+        return False
+    if name not in _KINDS:
+        return True
+    read, kind = _KINDS[name]
+    return isinstance(read(value), kind)
 
 
 def known_fields(name: str) -> tuple[str, ...]:

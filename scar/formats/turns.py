@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scar.formats.values import RowError, kind, unicode
+from scar.formats.values import RowError, kind, listed, unicode
 from scar.records import Reason, Turn
 
 _ROLES = {
@@ -64,7 +64,8 @@ def split_last(turns: Sequence[Turn]) -> tuple[tuple[Turn, ...], str]:
     """Part a dialogue into what was said before the last assistant turn, and that turn; what follows it is dropped."""
     answers = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
     if not answers:
-        raise RowError(Reason.MISSING_RESPONSE, "no message has the role 'assistant'")
+        roles = listed({turn.role for turn in turns}, most=4)
+        raise RowError(Reason.MISSING_RESPONSE, f"no message has the role 'assistant'; there are: {roles}")
     before = tuple(turns[: answers[-1]])
     if not any(turn.role != "system" for turn in before):
         raise RowError(Reason.MISSING_INSTRUCTION, "nothing was said before the last answer")

@@ -3,7 +3,7 @@
 import base64
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scar.records import Reason
@@ -51,12 +51,26 @@ def nested(value: Any) -> Any:
         return value
 
 
+def dialogue(value: Any) -> Any:
+    """Give a list of messages, also where a cell holds it as JSON text, or as an object of equally long lists.
+
+    The latter is what `datasets` makes of a `Sequence` of messages; anything else stays as it is.
+    """
+    given = nested(value)
+    if not isinstance(given, Mapping) or not given:
+        return given
+    columns = list(given.values())
+    if not all(isinstance(each, list) and len(each) == len(columns[0]) for each in columns):
+        return given
+    return [dict(zip(given, message, strict=True)) for message in zip(*columns, strict=True)]
+
+
 def messages_or_text(value: Any) -> Any:
-    """Give a list of messages, also where a cell holds it as JSON text; any other text stays text, though it be JSON.
+    """Give a list of messages, in any form of these; any other text stays text, though it be JSON.
 
     An answer may well be a JSON object or a list of numbers.
     """
-    given = nested(value)
+    given = dialogue(value)
     messages = isinstance(given, list) and given and all(isinstance(each, dict) for each in given)
     return given if messages and all("role" in each or "from" in each for each in given) else value
 
@@ -98,7 +112,14 @@ def plain(value: Any) -> str:
 def kind(value: Any) -> str:
     """Say what a value is, in a user's words."""
     names = {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "text"}
-    return names.get(type(value), "a list" if isinstance(value, list) else "an object")
+    names |= {bytes: "bytes", list: "a list"}
+    return names.get(type(value), "an object")
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Give names for a message: in order, not all of very many, none of them at length."""
+    shown = [repr(name if len(name) <= 60 else name[:57] + "...") for name in sorted(names)]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def shown(row: object, most: int = 120) -> str:

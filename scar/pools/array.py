@@ -58,7 +58,7 @@ class JsonArray:
         first = next(itertools.islice(JsonLines(self.file).rows(), 1), None)
         if first is None or isinstance(first.decode(), SetAside):
             raise InputError(
-                f"{self.file.place}: neither an array of rows, [{{...}}, ...], nor one object a line; "
+                f"{self.file.place}: neither an array of rows, [{{...}}, ...], nor one object a line, in UTF-8; "
                 "a list inside an object must be taken out first"
             )
         return True

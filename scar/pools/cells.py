@@ -59,6 +59,12 @@ class Csv:
         names = cells.values
         if isinstance(names, tuple):
             raise InputError(f"{self.file.place}: the header cannot be read: {names[1]}")
+        other = next((mark for mark in ";\t|" if mark in names[0]), None) if len(names) == 1 else None
+        if other:
+            raise InputError(
+                f"{self.file.place}: the header is one column, {names[0][:80]!r}: "
+                f"cells are parted by commas here, not by {other!r}; write it again with commas"
+            )
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
             raise InputError(f"{self.file.place}: the header names {twice[0]!r} twice; rename one column")
@@ -114,7 +120,8 @@ def _cells(stream: IO[bytes]) -> Iterator[_Cells]:
         except StopIteration:
             return
         except csv.Error as error:
-            values = (Reason.INVALID_ROW, f"not csv: {error}")
+            lone = "a carriage return alone: lines end in LF or CRLF"
+            values = (Reason.INVALID_ROW, f"not csv: {lone if 'new-line' in str(error) else error}")
         if feed.bad is not None:
             values = (Reason.INVALID_UTF8, f"byte {feed.bad} of the line is not UTF-8")
         if values and not (len(values) == 1 and not values[0].strip()):

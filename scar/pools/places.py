@@ -105,6 +105,9 @@ def find(where: Place | Sequence[Place]) -> list[PoolFile]:
     Raises InputError where nothing is there, saying what was looked for.
     """
     places = [where] if isinstance(where, str | Path) else list(where)
+    # An unset variable of a shell gives "": that must not be the current folder and all below it.
+    if not places or "" in places:
+        raise InputError("the pool has no name; give a file, folder, glob, URL or Hub name")
     files = [file for place in places for file in _find(place)]
     twice = [name for name, times in Counter(file.name for file in files).items() if times > 1]
     if twice:
@@ -149,11 +152,13 @@ def _find(place: Place) -> list[PoolFile]:
         return find_on_hub(str(place))
     if not matches:
         raise InputError(f"{place}: no such file, folder or glob")
-    return [
+    found = (
         _file(Path(file.place), match.relative_to(root) / (file.name if match.is_dir() else ""))
         for match in matches
         for file in _find(match)
-    ]
+    )
+    # `**` matches a folder and what is in it.
+    return list({file.name: file for file in found}.values())
 
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?(:[\w.-]+){0,2}")
@@ -170,21 +175,26 @@ def _is_hub_name(place: str) -> bool:
 
 def _folder(folder: Path) -> list[PoolFile]:
     inside = sorted(path for path in folder.rglob("*") if kind_of(path.name) and _is_pool(path, folder))
+    beside = {path.parent for path in inside if path.suffix == ".arrow"}
+    saved = {
+        place: _saved_files(place / "state.json") for place in beside if (place / "state.json").is_file()
+    }
+    # What `datasets` caches beside a data set that it saved is no part of it.
+    inside = [
+        path for path in inside if path.suffix != ".arrow" or path.name in saved.get(path.parent, {path.name})
+    ]
     if not inside:
         raise InputError(f"{folder}: no pool files in this folder (looked for {', '.join(SUFFIXES)})")
     return [_file(path, path.relative_to(folder)) for path in inside]
 
 
 def _is_pool(path: Path, folder: Path) -> bool:
-    """Leave alone hidden files, our own run folders with their set-aside lists, settings, and caches of `datasets`."""
+    """Leave alone hidden files, our own run folders with their set-aside lists, and settings."""
     inner = path.relative_to(folder).parts
     runs = any((folder.joinpath(*inner[:depth]) / "ledger").is_dir() for depth in range(1, len(inner)))
     if not path.is_file() or runs or any(part.startswith(".") for part in inner):
         return False
-    if path.name.endswith(".json") and not _has_rows(path):
-        return False
-    saved = path.parent / "state.json"
-    return not (path.suffix == ".arrow" and saved.is_file()) or path.name in _saved_files(saved)
+    return not path.name.endswith(".json") or _has_rows(path)
 
 
 def _has_rows(path: Path) -> bool:
@@ -199,11 +209,15 @@ def _has_rows(path: Path) -> bool:
     return rows
 
 
-def _saved_files(state: Path) -> list[str]:
+def _saved_files(state: Path) -> set[str]:
+    """Give the files of a saved data set. Raises InputError where one of them is not there."""
     try:
-        return [file["filename"] for file in json.loads(state.read_bytes())["_data_files"]]
+        names = {str(file["filename"]) for file in json.loads(state.read_bytes())["_data_files"]}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{state}: not the state of a saved data set ({error})") from None
+    if gone := sorted(name for name in names if not (state.parent / name).is_file()):
+        raise InputError(f"{state.parent}: the saved data set is not whole: {gone[0]} is missing")
+    return names
 
 
 def _file(path: Path, name: Path) -> PoolFile:

@@ -1,6 +1,5 @@
 """Read pools: rows of any type of file and layout -> records, one chunk in memory at a time. Knows no model."""
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,19 @@ from scar.pools.columns import ArrowFile, Parquet
 from scar.pools.hub import HubRows
 from scar.pools.lines import JsonLines
 from scar.pools.places import Place, PoolFile, find
-from scar.pools.rows import Row
+from scar.pools.rows import JsonRow, Row
 from scar.pools.source import Source
 from scar.records import NOWHERE, Reason, Record, SetAside, Tiers
 from scar.settings import Reading
 
 PEEK = 200
 """Rows that detection looks at before it gives up."""
+_EXPECTED = {
+    "jsonl": "; .jsonl is one object a line in UTF-8 (an array goes into .json)",
+    "json": "; .json is an array of objects in UTF-8",
+    "csv": "; .csv is in UTF-8, with commas",
+}
+"""What a file of which nothing can be read should have been."""
 _SOURCES: dict[str, Callable[[PoolFile], Source]] = {
     "jsonl": JsonLines,
     "json": JsonArray,
@@ -62,11 +67,26 @@ class FirstRows:
 
     @classmethod
     def of(cls, file: PoolFile) -> "FirstRows":
-        """Read them."""
-        decoded = ((row.address.line, row.decode()) for row in source(file).rows())
-        good = ((line, row) for line, row in decoded if isinstance(row, dict))
-        found = list(itertools.islice(good, PEEK))
-        return cls([row for _, row in found], [line for line, _ in found])
+        """Read them. Raises InputError where the file has rows, and none of them can be read."""
+        first = cls([], [])
+        bad: SetAside | None = None
+        for row in source(file).rows():
+            fields = row.decode()
+            if isinstance(fields, SetAside):
+                bad = bad or fields
+                if bad is fields and not first.rows and isinstance(row, JsonRow) and row.raw.strip() == b"[":
+                    break  # an array, of which the last element alone could be read
+                continue
+            first.rows.append(fields)
+            first.lines.append(row.address.line)
+            if len(first.rows) == PEEK:
+                break
+        if bad and not first.rows:
+            remedy = _EXPECTED.get(file.kind, "")
+            raise InputError(
+                f"{file.place}: no row can be read; line {bad.address.line}: {bad.reason}: {bad.detail}{remedy}"
+            )
+        return first
 
     def layout(self, file: PoolFile, reading: Reading) -> formats.Layout:
         """Tell the layout, or take the one that is forced."""
@@ -83,31 +103,36 @@ class RowReader:
         self.columns: dict[str, list[str]] = {}
         """Columns of each file, as its first rows have them."""
         parts: set[str | None] = set()
-        whole = True
+        whole = told = True
         for file in files:
             first = FirstRows.of(file)
             layout = self.layouts[file.name] = first.layout(file, reading)
             self.columns[file.name] = list(dict.fromkeys(key for row in first.rows for key in row))
             parts |= {item.part for row in first.rows for item in formats.expand(row, layout, NOWHERE)}
-            whole = whole and len(first.rows) < PEEK
-        # In a longer file a column or a part may come later.
+            # In a longer file a column may come later, or a tier.
+            short = len(first.rows) < PEEK
+            whole, told = whole and short, told and (short or layout.name != "tiers")
         if whole:
             self._check_carry()
-            self._check_responses(parts)
+        if told:
+            self._check_responses({part for part in parts if part is not None})
 
     def _check_carry(self) -> None:
         present = {column for columns in self.columns.values() for column in columns}
         for column in self.carry:
             if column not in present:
-                raise InputError(
-                    f"no column {column!r} to carry; there are: {', '.join(map(repr, sorted(present)))}"
-                )
+                raise InputError(f"no column {column!r} to carry; there are: {formats.listed(present)}")
 
-    def _check_responses(self, parts: set[str | None]) -> None:
-        named = sorted(part for part in parts if part is not None)
-        if named and self.reading.responses not in ("all", *named):
+    def _check_responses(self, parts: set[str]) -> None:
+        wanted = self.reading.responses
+        if wanted == "all" or wanted in parts:
+            return
+        if not any(layout.several for layout in self.layouts.values()):
+            found = ", ".join(sorted({layout.name for layout in self.layouts.values()}))
+            raise InputError(f"--responses {wanted}: the rows are {found}, which have one response each")
+        if parts:
             raise InputError(
-                f"--responses {self.reading.responses}: no response has that name; there are: {', '.join(named)}"
+                f"--responses {wanted}: no response has that name; there are: {formats.listed(parts)}"
             )
 
     def parse(self, row: Row) -> ParsedRow:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from scar.formats.values import plain
+from scar.formats.values import kind, plain
 from scar.records import Address, Reason, SetAside
 
 
@@ -44,9 +44,7 @@ class JsonRow:
         except ValueError as error:
             return SetAside(self.address, Reason.INVALID_JSON, str(error))
         if not isinstance(row, dict):
-            return SetAside(
-                self.address, Reason.NOT_AN_OBJECT, f"the row is a {type(row).__name__}, not an object"
-            )
+            return SetAside(self.address, Reason.NOT_AN_OBJECT, f"the row is {kind(row)}, not an object")
         return row
 
     def json(self) -> bytes:

@@ -30,9 +30,11 @@ class KeptRow:
         return splice(self.row.json(), {name: _text(v) for name, v in self.added.items() if v is not None})
 
 
-def write_lines(out: Path, stream: IO[bytes], rows: Iterable[KeptRow], *, by_rank: bool) -> None:
+def write_lines(
+    out: Path, stream: IO[bytes], rows: Iterable[KeptRow], spill: Spill, *, by_rank: bool
+) -> None:
     """Write rows to a stream, packed as the suffix of `out` says."""
-    with packed(out, stream) as target, Spill() as spill:
+    with packed(out, stream) as target:
         for kept in rows:
             if by_rank:
                 spill.add(kept.rank, kept.line())

@@ -3,6 +3,7 @@
 import tempfile
 from array import array
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 class Spill:
     """Rows as bytes, each with its rank; given back as they came, or by rank."""
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  closed by the block
+    def __init__(self, folder: Path) -> None:
+        """`folder` has the room: /tmp may well be memory."""
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by the block
         self._ranks, self._sizes = array("q"), array("q")
 
     def __enter__(self) -> "Spill":

@@ -43,10 +43,12 @@ def _grouped(first: pa.Table, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     yield pa.concat_tables(waiting)
 
 
-def arrow_tables(rows: Iterable[KeptRow], added: pa.Schema, *, by_rank: bool) -> Iterator[pa.Table]:
+def arrow_tables(
+    rows: Iterable[KeptRow], added: pa.Schema, spill: Spill, *, by_rank: bool
+) -> Iterator[pa.Table]:
     """Yield tables of rows in the pool's own types, the added columns last."""
     each = ((kept.rank, _arrow_row(kept, added)) for kept in rows)
-    batches = _by_rank(each) if by_rank else (batch for _, batch in each)
+    batches = _by_rank(each, spill) if by_rank else (batch for _, batch in each)
     for some in _batched(batches):
         yield pa.Table.from_batches(some).combine_chunks()
 
@@ -59,15 +61,14 @@ def _arrow_row(kept: KeptRow, added: pa.Schema) -> pa.RecordBatch:
     return batch
 
 
-def _by_rank(rows: Iterable[tuple[int, pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+def _by_rank(rows: Iterable[tuple[int, pa.RecordBatch]], spill: Spill) -> Iterator[pa.RecordBatch]:
     metadata = None
-    with Spill() as spill:
-        for rank, row in rows:
-            metadata = row.schema.metadata
-            spill.add(rank, _ipc(row.replace_schema_metadata(None)))
-        for raw in spill.read(by_rank=True):
-            with pa.ipc.open_stream(raw) as reader:
-                yield reader.read_next_batch().replace_schema_metadata(metadata)
+    for rank, row in rows:
+        metadata = row.schema.metadata
+        spill.add(rank, _ipc(row.replace_schema_metadata(None)))
+    for raw in spill.read(by_rank=True):
+        with pa.ipc.open_stream(raw) as reader:
+            yield reader.read_next_batch().replace_schema_metadata(metadata)
 
 
 def _ipc(row: pa.RecordBatch) -> bytes:
@@ -93,16 +94,17 @@ def _batched(values: Iterator[T]) -> Iterator[list[T]]:
         yield some
 
 
-def json_tables(rows: Iterable[KeptRow], added: pa.Schema, *, by_rank: bool) -> Iterator[pa.Table]:
+def json_tables(
+    rows: Iterable[KeptRow], added: pa.Schema, spill: Spill, *, by_rank: bool
+) -> Iterator[pa.Table]:
     """Yield tables of JSON rows under the one schema of them all, which the last row may still widen."""
     guess = Guess()
-    with Spill() as spill:
-        for kept in rows:
-            _see(guess, kept)
-            spill.add(kept.rank, kept.line())
-        schema = _whole(guess, added)
-        for some in _batched(json.loads(row) for row in spill.read(by_rank=by_rank)):
-            yield pa.Table.from_pylist(some, schema=schema)
+    for kept in rows:
+        _see(guess, kept)
+        spill.add(kept.rank, kept.line())
+    schema = _whole(guess, added)
+    for some in _batched(json.loads(row) for row in spill.read(by_rank=by_rank)):
+        yield pa.Table.from_pylist(some, schema=schema)
 
 
 def _see(guess: Guess, kept: KeptRow) -> None:

@@ -12,6 +12,7 @@ from scar.errors import InputError
 from scar.files import atomic
 from scar.pools import PoolFile, Table, source
 from scar.selection.lines import KeptRow, write_lines
+from scar.selection.spill import Spill
 from scar.selection.tables import arrow_tables, json_tables, write_tables
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
@@ -25,14 +26,15 @@ def write(
 
     Raises InputError where Parquet is asked for and the rows have no one schema.
     """
-    with atomic(out) as stream:
+    # Rows wait for their place beside the output, where there must be room anyway: /tmp may well be memory.
+    with atomic(out) as stream, Spill(out.parent) as spill:
         if not out.name.endswith(".parquet"):
-            write_lines(out, stream, rows, by_rank=by_rank)
+            write_lines(out, stream, rows, spill, by_rank=by_rank)
         elif files[0].kind in _COLUMNAR:
             bare = pa.schema([*_schema(files[0]), *added])
-            write_tables(stream, arrow_tables(rows, added, by_rank=by_rank), bare)
+            write_tables(stream, arrow_tables(rows, added, spill, by_rank=by_rank), bare)
         else:
-            write_tables(stream, json_tables(rows, added, by_rank=by_rank), added)
+            write_tables(stream, json_tables(rows, added, spill, by_rank=by_rank), added)
 
 
 def check_types(out: Path, files: Sequence[PoolFile]) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scar.formats import detect, expand
+from scar.formats import Layout, detect, expand, layout_of
 from scar.records import NOWHERE, Reason, Turn
 from tests.formats.made import records, said
 
@@ -80,6 +80,27 @@ def test_role_and_content_go_before_from_and_value():
     both = {"role": "assistant", "from": "human", "content": "a", "value": "x"}
     (record,) = records({"messages": [message, both]})
     assert (record.turns, record.response) == ((Turn("user", "q"),), "a")
+
+
+@pytest.mark.parametrize("layout", ["messages", "sharegpt", "preference"])
+def test_an_object_of_lists_is_the_list_that_datasets_made_it_of(layout):
+    role, content = ("from", "value") if layout == "sharegpt" else ("role", "content")
+    talk = {role: ["user", "assistant"], content: ["Ask.", "Answer."]}
+    field = {"messages": "messages", "sharegpt": "conversations", "preference": "chosen"}[layout]
+    row = {field: talk} | ({"rejected": talk} if layout == "preference" else {})
+    assert layout_of(row).name == layout
+    record = next(expand(row, Layout(layout), NOWHERE))
+    assert (record.turns, record.response) == ((Turn("user", "Ask."),), "Answer.")
+
+
+def test_an_object_of_lists_of_several_lengths_is_no_dialogue():
+    (bad,) = expand({"messages": {"role": ["user"], "content": ["a", "b"]}}, Layout("messages"), NOWHERE)
+    assert (bad.reason, bad.detail) == (Reason.WRONG_LAYOUT, "'messages' is an object, not a list")
+
+
+def test_the_roles_of_a_dialogue_without_an_answer_are_told():
+    (bad,) = expand({"messages": [{"role": "Assistant", "content": "a"}]}, Layout("messages"), NOWHERE)
+    assert bad.detail == "no message has the role 'assistant'; there are: 'Assistant'"
 
 
 def test_messages_as_json_text_are_messages():

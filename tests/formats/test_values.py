@@ -2,7 +2,8 @@
 
 import pytest
 
-from scar.formats import Layout, carried, expand
+from scar.formats import Layout, RowError, carried, expand
+from scar.formats.values import listed, text
 from scar.records import NOWHERE
 from tests.formats.made import PLAIN, records
 
@@ -31,3 +32,14 @@ def test_a_carried_value_is_its_text_or_its_json():
         "",
         None,
     ]
+
+
+def test_names_in_a_message_are_neither_all_nor_long():
+    assert listed(["b", "a"]) == "'a', 'b'"
+    assert listed(map(str, range(300))).endswith("and 288 more")
+    assert len(listed(["x" * 999])) < 70
+
+
+def test_bytes_are_called_bytes():
+    with pytest.raises(RowError, match="the response is bytes, not text"):
+        text(b"x", "response")

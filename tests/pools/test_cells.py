@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,19 @@ def test_a_quotation_mark_that_is_not_closed_by_the_end_is_one_bad_row(tmp_path)
 def test_a_name_that_stands_twice_in_the_header_is_refused(tmp_path):
     with pytest.raises(InputError, match="a.csv: the header names 'x' twice; rename one column"):
         read(tmp_path, b"1,2\n", b"x,x\n")
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_mark_than_the_comma_is_named(tmp_path, mark):
+    path = write(tmp_path / "a.csv", f"instruction{mark}response\nAsk.{mark}Answer.\n".encode())
+    with pytest.raises(InputError, match=f"parted by commas here, not by {re.escape(repr(mark))}"):
+        list(read_pool(path))
+
+
+def test_a_carriage_return_alone_is_told_in_a_users_words(tmp_path):
+    path = write(tmp_path / "a.csv", b"instruction,response\rAsk.,Answer.\r")
+    with pytest.raises(InputError, match="a carriage return alone: lines end in LF or CRLF"):
+        list(read_pool(path))
 
 
 def test_a_header_that_cannot_be_read_names_the_file(tmp_path):

@@ -8,6 +8,7 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 
 from scar.errors import InputError
 from scar.formats import detect
@@ -125,6 +126,20 @@ def test_a_cache_beside_a_saved_data_set_is_no_part_of_it(tmp_path):
     written(tmp_path / "rows" / "cache-1234.arrow", table())
     assert [file.name for file in find(tmp_path / "rows")] == [file.name for file in files]
     assert len(list(read_pool(tmp_path / "rows"))) == 3
+
+
+def test_a_saved_data_set_that_lost_a_shard_is_refused(tmp_path):
+    Dataset.from_list([{"instruction": "i", "response": "r"}] * 4).save_to_disk(tmp_path / "d", num_shards=2)
+    gone = next((tmp_path / "d").glob("data-00000*.arrow"))
+    gone.unlink()
+    with pytest.raises(InputError, match=f"is not whole: {gone.name} is missing"):
+        find(tmp_path)
+
+
+def test_a_state_of_something_else_is_no_matter(tmp_path):
+    (tmp_path / "state.json").write_text('{"step": 3}')
+    write_as("jsonl", tmp_path, [{"instruction": "i", "response": "r"}])
+    assert [file.name for file in find(tmp_path)] == ["rows.jsonl"]
 
 
 def test_a_saved_dictionary_of_splits_is_one_pool(tmp_path):

@@ -18,6 +18,20 @@ def test_a_pool_is_a_file_a_folder_a_glob_or_several(tmp_path, monkeypatch):
     assert names("**/*.jsonl") == ["b.jsonl", "deep/c.jsonl"]
 
 
+def test_a_glob_that_matches_a_folder_and_what_is_in_it_gives_each_file_once(tmp_path):
+    for name in ("b.jsonl", "deep/c.jsonl", "deep/er/d.jsonl"):
+        write(tmp_path / name, ROW)
+    assert names(tmp_path / "**") == ["b.jsonl", "deep/c.jsonl", "deep/er/d.jsonl"]
+
+
+@pytest.mark.parametrize("nothing", ["", [], ["a.jsonl", ""]])
+def test_a_pool_without_a_name_is_not_the_current_folder(tmp_path, monkeypatch, nothing):
+    write(tmp_path / "a.jsonl", ROW)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="the pool has no name"):
+        find(nothing)
+
+
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path):
     write(tmp_path / "a[1].jsonl", ROW)
     write(tmp_path / "a1.jsonl", ROW)

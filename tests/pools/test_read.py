@@ -6,7 +6,8 @@ import pytest
 
 from scar.errors import InputError
 from scar.pools import RowReader, find, read_pool, read_tiers, rows_of
-from scar.records import Address, Reason, Record
+from scar.pools.read import PEEK
+from scar.records import Address, Reason, Record, SetAside
 from scar.settings import Reading
 from tests.make import pool_rows, tier_rows, write_jsonl
 from tests.pools.made import ROW, write
@@ -52,9 +53,39 @@ def test_responses_picks_one_response_of_each_row(tmp_path):
     assert "'direct'" in items[2].detail
 
 
-def test_responses_leaves_rows_of_one_response_alone(tmp_path):
-    path = write(tmp_path / "a.jsonl", ROW)
-    assert list(read_pool(path, Reading(responses="direct"))) == list(read_pool(path))
+def test_responses_leaves_rows_of_one_response_alone_but_is_refused_where_all_are_such(tmp_path):
+    write(tmp_path / "a.jsonl", ROW)
+    with pytest.raises(InputError, match="--responses direct: the rows are plain, which have one response"):
+        list(read_pool(tmp_path, Reading(responses="direct")))
+    write_jsonl(tmp_path / "b.jsonl", tier_rows(1))
+    assert [item.part for item in read_pool(tmp_path, Reading(responses="direct"))] == [None, "direct"]
+
+
+def test_a_mistyped_response_is_told_also_where_a_preference_file_is_long(tmp_path):
+    rows = [{"prompt": "Ask.", "chosen": "Good.", "rejected": "Bad."}] * (PEEK + 1)
+    with pytest.raises(InputError, match="--responses choosen: .* there are: 'chosen', 'rejected'"):
+        list(read_pool(write_jsonl(tmp_path / "p.jsonl", rows), Reading(responses="choosen")))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        (
+            "a.jsonl",
+            b"[\n " + ROW + b",\n" + ROW + b"\n]\n",
+            "line 1: invalid_json.*an array goes into .json",
+        ),
+        ("a.jsonl", b"[" + ROW + b"]", "line 1: not_an_object: the row is a list"),
+        ("a.jsonl", ROW.decode().encode("utf-16"), "line 1: invalid_utf8.*in UTF-8"),
+        ("a.jsonl", b"\n\r".join([ROW, ROW]).replace(b"\n", b""), "line 1: invalid_json"),
+        ("a.json", b"[1, null]", "line 1: not_an_object: the row is a number"),
+        ("a.csv", "instruction,response\né,è\n".encode("cp1252"), "line 2: invalid_utf8.*.csv is in UTF-8"),
+    ],
+)
+def test_a_file_of_which_no_row_can_be_read_is_an_error_not_a_list_of_bad_rows(tmp_path, name, data, told):
+    write(tmp_path / "good.jsonl", ROW)
+    with pytest.raises(InputError, match=rf"{name}: no row can be read; {told}"):
+        list(read_pool([tmp_path / "good.jsonl", write(tmp_path / name, data)]))
 
 
 def test_carried_columns_stand_beside_each_row(tmp_path):
@@ -79,3 +110,8 @@ def test_tiers_are_read_whole_and_bad_rows_with_their_reason(tmp_path):
 def test_tiers_are_refused_where_rows_have_one_response(tmp_path):
     with pytest.raises(InputError, match="a.jsonl"):
         list(read_tiers(write_jsonl(tmp_path / "a.jsonl", pool_rows(2))))
+
+
+def test_a_bracket_alone_below_a_good_row_is_one_bad_row(tmp_path):
+    path = write(tmp_path / "a.jsonl", ROW + b"\n[\n" + ROW)
+    assert [type(item) for item in read_pool(path)] == [Record, SetAside, Record]

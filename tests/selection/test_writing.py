@@ -3,10 +3,12 @@
 import csv
 import gzip
 import json
+import os
 import tempfile
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from scar.errors import InputError
 from scar.selection.keep import Output, select
-from scar.selection.rules import Above
+from scar.selection.rules import Above, TopK
 from scar.serving.filter import filter_pool
 from tests.files import csv_of, write_as
 from tests.make import pool_rows, write_jsonl
@@ -188,6 +190,25 @@ def own_words(rows):
     words = rows["word"].combine_chunks()
     words = words if isinstance(words, pa.DictionaryArray) else words.chunk(0)
     return rows.set_column(at, "word", words.dictionary_decode().dictionary_encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "out"), [("jsonl", "k.jsonl"), ("jsonl", "k.parquet"), ("parquet", "k.parquet")]
+)
+def test_rows_that_wait_to_be_sorted_wait_beside_the_output(tmp_path, monkeypatch, kind, out):
+    opened = []
+
+    def temporary(*, dir):
+        opened.append(dir)
+        return TemporaryFile(dir=dir)
+
+    monkeypatch.setattr("scar.selection.writing.tempfile.TemporaryFile", temporary)
+    rows = [{"instruction": "i", "response": f"r{n}"} for n in range(5)]
+    write_as(kind, tmp_path / "pool", rows)
+    make_run(tmp_path / "run", tmp_path / "pool", {"style": [1, 2, 3, 4, 5]})
+    select(tmp_path / "run", TopK(3), tmp_path / out, output=Output(sort=True))
+    assert opened == [tmp_path]
+    assert os.listdir(tmp_path).count(out) == 1
 
 
 def test_many_rows_of_a_table_keep_their_order_when_sorted(tmp_path):
