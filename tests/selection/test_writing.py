@@ -202,7 +202,7 @@ def test_rows_that_wait_to_be_sorted_wait_beside_the_output(tmp_path, monkeypatc
         opened.append(dir)
         return TemporaryFile(dir=dir)
 
-    monkeypatch.setattr("scar.selection.writing.tempfile.TemporaryFile", temporary)
+    monkeypatch.setattr("scar.selection.spill.tempfile.TemporaryFile", temporary)
     rows = [{"instruction": "i", "response": f"r{n}"} for n in range(5)]
     write_as(kind, tmp_path / "pool", rows)
     make_run(tmp_path / "run", tmp_path / "pool", {"style": [1, 2, 3, 4, 5]})
