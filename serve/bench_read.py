@@ -3,7 +3,7 @@
     python serve/bench_read.py POOL [--rows 100000] [--rounds 3]
 
 Every reading is a process of its own. `scar.read_pool` gives checked records with addresses; the two others give dicts.
-Memory is that of the whole process, beside a process that reads three rows.
+Memory is the peak of the whole process.
 """
 
 import argparse
