@@ -11,6 +11,7 @@ from typing import Any
 
 from scar import formats
 from scar.errors import InputError
+from scar.formats.values import kind
 from scar.records import Address, Reason, SetAside, Tiers
 
 TIERS = ("direct", "referenced", "human")
@@ -119,9 +120,7 @@ def _row(
     for tier, item in items.items():
         if not isinstance(item, dict):
             where = Address(address.row, f"{tier}.json", address.line)
-            return SetAside(
-                where, Reason.NOT_AN_OBJECT, f"the entry is a {type(item).__name__}, not an object"
-            )
+            return SetAside(where, Reason.NOT_AN_OBJECT, f"the entry is {kind(item)}, not an object")
     instruction = _instruction(items[ANCHOR])
     for tier, item in items.items():
         if _instruction(item) != instruction:

@@ -3,37 +3,26 @@
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from scar.serving.ledger import Counts
 
 
-class Bar:
-    """A Watch that draws on standard error where that is a terminal."""
+class Drawn:
+    """A bar on standard error, where that is a terminal; for the block in which it is opened."""
 
-    def __init__(self) -> None:
-        """Make the bar; it shows from the first batch."""
-        self._console = Console(stderr=True)
+    def __init__(self, *columns: ProgressColumn) -> None:
+        """Make the bar of its columns; it shows from the first task."""
         self._progress = Progress(
-            TextColumn("[bold]scoring"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[aside]}"),
-            console=self._console,
-            disable=not sys.stderr.isatty(),
-            transient=True,
+            *columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True
         )
         self._task: TaskID | None = None
         self._started = 0.0
-        self._rows = 0.0
-        self._tokens = 0
-        self._padded = 0
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Self:
         """Start drawing."""
         self._progress.start()
         return self
@@ -43,6 +32,24 @@ class Bar:
     ) -> None:
         """Stop drawing."""
         self._progress.stop()
+
+
+class Bar(Drawn):
+    """Watches a run."""
+
+    def __init__(self) -> None:
+        """Make the bar; it shows from the first batch."""
+        super().__init__(
+            TextColumn("[bold]scoring"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[aside]}"),
+        )
+        self._rows = 0.0
+        self._tokens = 0
+        self._padded = 0
 
     def start(self, rows: int) -> None:
         """Learn how many rows there are."""

@@ -1,44 +1,26 @@
 """The progress bar of `scar tiers run`: replies, failures, tokens. Silent where nobody watches."""
 
-import sys
 import time
-from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
+from scar.cli.progress import Drawn
 from scar.tiers.send import Sent
 
 
-class ReplyBar:
-    """A Watch that draws on standard error where that is a terminal."""
+class ReplyBar(Drawn):
+    """Watches requests being sent."""
 
     def __init__(self) -> None:
         """Make the bar; it shows from the start of the run."""
-        self._progress = Progress(
+        super().__init__(
             TextColumn("[bold]asking"),
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TextColumn("{task.fields[tokens]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[failures]}"),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-            transient=True,
         )
-        self._task: TaskID | None = None
-        self._started = 0.0
-
-    def __enter__(self) -> "ReplyBar":
-        """Start drawing."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop drawing."""
-        self._progress.stop()
 
     def start(self, sent: Sent) -> None:
         """Learn how many requests there are."""

@@ -237,7 +237,7 @@ def _record(row: RecordLike, number: int) -> Record | SetAside:
     address = Address(number, line=number + 1)
     if not isinstance(row, Mapping):
         return SetAside(
-            address, Reason.NOT_AN_OBJECT, f"row {number} is a {type(row).__name__}, not a mapping"
+            address, Reason.NOT_AN_OBJECT, f"row {number} is of type {type(row).__name__}, not a mapping"
         )
     items = list(formats.expand(row, formats.layout_of(row) or formats.Layout("plain"), address))
     if len(items) > 1:

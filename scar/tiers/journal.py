@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,13 +31,12 @@ class Journal:
         """Bytes of a half-written last line that were dropped."""
         self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
         self._synced = time.monotonic()
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._stream.close)
             self._lock()
             self._check_ours()
             self._heal()
-        except BaseException:
-            self._stream.close()
-            raise
+            stack.pop_all()
 
     def __enter__(self) -> "Journal":
         """Keep the file open for the block."""

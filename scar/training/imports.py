@@ -159,7 +159,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     for key, value in loaded.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise InputError(
-                f"{file}: {key!r} is a {type(value).__name__}, not a tensor; save the model's state_dict alone"
+                f"{file}: {key!r} is of type {type(value).__name__}, not a tensor; save the model's state_dict alone"
             )
     return dict(loaded)
 

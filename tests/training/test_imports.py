@@ -184,9 +184,9 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(how, copy, tmp
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"state_dict": {"a": torch.ones(1)}, "epoch": 3}, "'state_dict' is a dict"),
-        ({"a": torch.ones(1), "epoch": 3}, "'epoch' is a int"),
-        ({1: torch.ones(1)}, "1 is a Tensor"),
+        ({"state_dict": {"a": torch.ones(1)}, "epoch": 3}, "'state_dict' is of type dict"),
+        ({"a": torch.ones(1), "epoch": 3}, "'epoch' is of type int"),
+        ({1: torch.ones(1)}, "1 is of type Tensor"),
         ([torch.ones(1)], "holds a list"),
         (torch.ones(1), "holds a Tensor"),
     ],
