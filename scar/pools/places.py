@@ -151,7 +151,9 @@ def _find(place: Place) -> list[PoolFile]:
 
         return find_on_hub(str(place))
     if not matches:
-        raise InputError(f"{place}: no such file, folder or glob")
+        lost = isinstance(place, Path) and re.match(r"[a-z][a-z0-9]+:/[^/]", str(place))
+        remedy = "; a URL is given as text: a Path loses one of its slashes" if lost else ""
+        raise InputError(f"{place}: no such file, folder or glob{remedy}")
     found = (
         _file(Path(file.place), match.relative_to(root) / (file.name if match.is_dir() else ""))
         for match in matches

@@ -1,5 +1,7 @@
 """What a pool argument names, and what it does not."""
 
+from pathlib import Path
+
 import pytest
 
 from scar.errors import InputError
@@ -74,3 +76,8 @@ def test_a_place_without_a_pool_is_named(tmp_path, place, message):
         find(tmp_path / place)
     assert place in str(error.value)
     assert message in str(error.value)
+
+
+def test_a_url_that_a_path_has_shortened_is_told():
+    with pytest.raises(InputError, match="s3:/bucket/a.jsonl: no such file.*given as text"):
+        find(Path("s3://bucket/a.jsonl"))
