@@ -58,7 +58,7 @@ def corrupt(path, name_part):
     onnx.save(model, path)
 
 
-@pytest.mark.parametrize(("graph", "weight"), [(TOWER, "pooler"), (HEAD, "weight")])
+@pytest.mark.parametrize(("graph", "weight"), [(TOWER, "word_embeddings"), (HEAD, "output")])
 def test_the_gate_refuses_a_corrupted_weight(bundle, reference, tmp_path, graph, weight):
     for name in (TOWER, HEAD):
         shutil.copy(bundle / name, tmp_path / name)
@@ -74,7 +74,7 @@ def test_an_export_whose_graph_is_wrong_is_not_used_and_exits_1(bundle, tmp_path
 
     def spoiled(ranker, folder):
         plain(ranker, folder)
-        corrupt(folder / TOWER, "pooler")
+        corrupt(folder / TOWER, "word_embeddings")
 
     monkeypatch.setattr("scar.training.export.write_graphs", spoiled)
     assert main(["export", str(copy)]) == 1
