@@ -273,6 +273,7 @@ def started(folder, server, replies, *more):
     return process
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_loses_what_was_in_flight_at_most(tmp_path):
     requests(tmp_path, 40)
     with serving(delay=0.03) as server:
@@ -287,6 +288,7 @@ def test_a_killed_run_goes_on_and_loses_what_was_in_flight_at_most(tmp_path):
     assert sorted(row["custom_id"] for row in replies) == sorted(f"r{k}-direct-x" for k in range(40))
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_a_file_to_go_on_with(tmp_path):
     requests(tmp_path, 40)
     with serving("good", delay=0.05) as server:

@@ -68,6 +68,7 @@ def test_the_gate_refuses_a_corrupted_weight(bundle, reference, tmp_path, graph,
     assert not record["passed"] and "differ" in record["reason"]
 
 
+@pytest.mark.slow
 def test_an_export_whose_graph_is_wrong_is_not_used_and_exits_1(bundle, tmp_path, monkeypatch, capsys):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     plain = export.write_graphs

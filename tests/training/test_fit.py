@@ -70,6 +70,7 @@ def accuracies(out):
         return [float(row["ordering_accuracy"]) for row in csv.DictReader(stream) if row["ordering_accuracy"]]
 
 
+@pytest.mark.slow
 def test_the_weights_of_the_best_epoch_are_saved_not_the_last(encoder, tmp_path):
     data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
     held = write_jsonl(tmp_path / "held.jsonl", tier_rows(20, seed=5))
@@ -110,6 +111,7 @@ def test_accumulation_makes_fewer_steps_and_the_schedule_knows(encoder, tmp_path
     assert "4 steps, 2 epochs" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_another_training_in_the_folder_is_refused_by_its_field(encoder, tmp_path, capsys):
     data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
     work = folder_for(tmp_path / "b")

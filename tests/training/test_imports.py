@@ -401,6 +401,7 @@ def test_no_weights_of_the_encoder_are_asked_of_the_hub(copy, tmp_path, monkeypa
     assert "*.json" in asked and not any("safetensors" in pattern or "bin" in pattern for pattern in asked)
 
 
+@pytest.mark.slow
 def test_the_demo_package_stands_for_minilm(tmp_path, cache):
     from scar.training import demo_encoder
     from scar.training.backbone import load
