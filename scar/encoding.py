@@ -1,9 +1,7 @@
-"""Text -> token ids -> batches: one path for training and serving. Needs only numpy and tokenizers.
+"""Text -> token ids: one path for training and serving. Needs only numpy and tokenizers."""
 
-Token ids of many texts stand in one flat array with offsets, so that a window of a pool is a few arrays.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +13,11 @@ from tokenizers import Tokenizer
 from scar.bundle import TOKENIZER, Bundle
 from scar.errors import InputError
 from scar.records import Turn
+from scar.tokens import TokenLists
 
 Cut = Literal["head", "tail", "middle"]
+WINDOW_CHARACTERS = 16 << 20
+"""Texts are tokenised together up to this many characters, and forgotten then."""
 CHARACTERS_A_TOKEN = 250
 """Texts are cut to this many characters a token before they are tokenised: a 10 MB word must cost nothing."""
 
@@ -38,54 +39,6 @@ class Template:
         # The system turn comes first, wherever the row has it.
         ordered = sorted(turns, key=lambda turn: turn.role != "system")
         return self.separator.join(marks.get(turn.role, f"{turn.role}: ") + turn.text for turn in ordered)
-
-
-@dataclass(frozen=True)
-class TokenLists:
-    """Token ids of several texts. `offsets` has one entry more than there are texts."""
-
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    truncated: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        """Give the number of texts."""
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each text, special tokens counted."""
-        return np.diff(self.offsets)
-
-    def padded(
-        self, texts: NDArray[np.int64], pad_id: int, width: int = 0
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give `input_ids` and `attention_mask`, each (len(texts), longest or `width`)."""
-        lengths = self.lengths[texts]
-        width = max(width, int(lengths.max(initial=1)))
-        mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
-        ids = np.full(mask.shape, pad_id, dtype=np.int64)
-        ids[mask.astype(bool)] = np.concatenate(
-            [self.ids[self.offsets[text] : self.offsets[text + 1]] for text in texts] or [self.ids[:0]]
-        )
-        return ids, mask
-
-    def take(self, texts: NDArray[np.int64]) -> "TokenLists":
-        """Give some of the texts, in the order asked for."""
-        lists = [self.ids[self.offsets[text] : self.offsets[text + 1]] for text in texts]
-        return TokenLists.of(lists, self.truncated[texts])
-
-    @classmethod
-    def of(
-        cls, lists: Sequence[NDArray[np.int32]], truncated: Sequence[bool] | NDArray[np.bool_] | None = None
-    ) -> "TokenLists":
-        """Join the ids of single texts."""
-        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in lists], dtype=np.int64)]).astype(
-            np.int64
-        )
-        ids = np.concatenate(lists) if len(lists) else np.zeros(0)
-        flags = np.zeros(len(lists), dtype=bool) if truncated is None else np.asarray(truncated, dtype=bool)
-        return cls(ids.astype(np.int32), offsets, flags)
 
 
 class TextEncoder:
@@ -208,46 +161,49 @@ class PairEncoder:
 
     def encode(self, pairs: Iterable[tuple[Sequence[Turn], str]]) -> Pairs:
         """Tokenise pairs of (turns before the response, response)."""
-        numbers: dict[tuple[str, Cut], int] = {}
+        texts = _Distinct(self.text, self.settings.max_tokens)
         x: list[int] = []
         y: list[int] = []
         for turns, response in pairs:
             cut = self.settings.instruction if len(turns) == 1 else self.settings.dialogue
-            x.append(numbers.setdefault((self.settings.template.render(turns), cut), len(numbers)))
-            y.append(numbers.setdefault((response, self.settings.response), len(numbers)))
-        tokens = self.text.encode(
-            [text for text, _ in numbers], self.settings.max_tokens, [cut for _, cut in numbers]
-        )
-        return Pairs(tokens, np.asarray(x, dtype=np.int64), np.asarray(y, dtype=np.int64))
+            x.append(texts.number(self.settings.template.render(turns), cut))
+            y.append(texts.number(response, self.settings.response))
+        return Pairs(texts.tokens(), np.asarray(x, dtype=np.int64), np.asarray(y, dtype=np.int64))
 
 
-def length_batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Yield text numbers, longest first, so that no padded batch exceeds `batch_tokens` (but for one long text)."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        # The first text is the longest left, so it alone sets the padded width.
-        size = max(1, batch_tokens // max(1, int(lengths[order[start]])))
-        yield order[start : start + size]
-        start += size
+class _Distinct:
+    """Distinct texts on their way to token ids, tokenised a window at a time.
 
-
-def tight_batches(lengths: NDArray[np.int64], batch_tokens: int, overhead: int) -> list[NDArray[np.int64]]:
-    """Cut texts, sorted by length, into the batches of least cost: padded tokens plus `overhead` tokens a batch.
-
-    No batch exceeds `batch_tokens`, but for one long text. Exact, by dynamic programming over the sorted texts; for the
-    few texts of a training step, where `length_batches` would leave a fifth of the tokens to padding.
+    Each answer of a long dialogue has all that was said before it as its instruction: together that is many times
+    the dialogue, and must not be in memory at once.
     """
-    order = np.argsort(-lengths, kind="stable")
-    width = [int(length) for length in lengths[order]]
-    best = [0] + [0] * len(width)
-    cut = [0] * (len(width) + 1)
-    for end in range(1, len(width) + 1):
-        starts = [n for n in range(end) if n == end - 1 or width[n] * (end - n) <= batch_tokens]
-        costs = [best[n] + width[n] * (end - n) + overhead for n in starts]
-        best[end] = min(costs)
-        cut[end] = starts[costs.index(best[end])]
-    ends = [len(width)] if width else []
-    while ends and cut[ends[-1]]:
-        ends.append(cut[ends[-1]])
-    return [order[cut[end] : end] for end in reversed(ends)]
+
+    def __init__(self, encoder: TextEncoder, limit: int) -> None:
+        self._encoder = encoder
+        self._limit = limit
+        self._numbers: dict[bytes, int] = {}
+        self._waiting: list[tuple[str, Cut]] = []
+        self._characters = 0
+        self._done: list[TokenLists] = []
+
+    def number(self, text: str, cut: Cut) -> int:
+        """Give the number of a text that gives way at a place; a text seen before has one already."""
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() + cut.encode()
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._numbers)
+            self._waiting.append((text, cut))
+            self._characters += len(text)
+            if self._characters >= WINDOW_CHARACTERS:
+                self._tokenise()
+        return number
+
+    def _tokenise(self) -> None:
+        texts, cuts = [text for text, _ in self._waiting], [cut for _, cut in self._waiting]
+        self._done.append(self._encoder.encode(texts, self._limit, cuts))
+        self._waiting, self._characters = [], 0
+
+    def tokens(self) -> TokenLists:
+        """Give the ids of all texts, by number."""
+        self._tokenise()
+        return TokenLists.joined(self._done)

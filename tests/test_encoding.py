@@ -8,18 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from scar.encoding import (
-    CHARACTERS_A_TOKEN,
-    PairEncoder,
-    Template,
-    TextEncoder,
-    TextSettings,
-    TokenLists,
-    length_batches,
-    tight_batches,
-)
+from scar.encoding import CHARACTERS_A_TOKEN, PairEncoder, Template, TextEncoder, TextSettings
 from scar.errors import InputError
 from scar.records import Turn
+from scar.tokens import TokenLists, length_batches, tight_batches
 from tests.make import WORDS, sentence, tiny_tokenizer
 
 PAD = 0
@@ -282,3 +274,21 @@ def test_text_settings_are_read_from_a_ranker_json():
         {"text": {"pad_id": 5, "max_tokens": 9, "template": template, "response": "middle"}}
     )
     assert read == TextSettings(5, 9, Template("U", "A", "S", "|"), response="middle")
+
+
+@pytest.mark.parametrize("window", [1, 7, 10_000])
+def test_texts_are_the_same_tokens_whatever_is_tokenised_together(encoder, monkeypatch, window):
+    text = TextEncoder.from_file(encoder / "tokenizer.json", 0)
+    pairs = PairEncoder(text, TextSettings(0, 12))
+    rows = [
+        ([Turn("user", f"what is {n % 4}")] * (1 + n % 3), f"the key {n % 5} " * (n % 7)) for n in range(40)
+    ]
+    whole = pairs.encode(rows)
+    monkeypatch.setattr("scar.encoding.WINDOW_CHARACTERS", window)
+    parts = pairs.encode(rows)
+    assert np.array_equal(whole.tokens.ids, parts.tokens.ids)
+    assert np.array_equal(whole.tokens.offsets, parts.tokens.offsets)
+    assert np.array_equal(whole.tokens.truncated, parts.tokens.truncated)
+    assert (whole.x.tolist(), whole.y.tolist()) == (parts.x.tolist(), parts.y.tolist())
+    asked = {pairs.settings.template.render(turns) for turns, _ in rows}
+    assert len(whole.tokens) == len(asked) + len({response for _, response in rows})

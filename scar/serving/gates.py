@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.encoding import PairEncoder, Pairs, TokenLists, length_batches
+from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
 from scar.records import Turn
 from scar.serving.engines import processor, versions
 from scar.serving.scorer import only
 from scar.serving.towers import Towers
+from scar.tokens import TokenLists, length_batches
 
 FP32_LIMIT = 1e-4
 """Largest difference of an fp32 graph, in standard deviations of the reference scores."""

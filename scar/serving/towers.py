@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.bundle import HEAD
-from scar.encoding import Pairs, TokenLists, length_batches
+from scar.encoding import Pairs
 from scar.serving.engines import Engine, OnnxRuntime
+from scar.tokens import TokenLists, length_batches
 
 Batch = Callable[[int, int], None]
 """Told after every batch: real tokens, and tokens with padding."""

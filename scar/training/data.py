@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from scar.encoding import PairEncoder, TokenLists, tight_batches
+from scar.encoding import PairEncoder
 from scar.records import Tiers
 from scar.settings import StyleSettings
+from scar.tokens import TokenLists, tight_batches
 from scar.training.constraints import eligible, tier_pairs
 
 WINDOW = 16

@@ -9,11 +9,11 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from scar import Record, Scorer
-from scar.encoding import length_batches
 from scar.errors import InputError
 from scar.records import Turn
 from scar.serving.scorer import only
 from scar.settings import Scoring
+from scar.tokens import length_batches
 from tests.make import pool_rows
 
 
