@@ -70,6 +70,7 @@ def _opened(repo: str) -> Iterator[None]:
         OSError,
         ValueError,
         RuntimeError,
+        TypeError,  # what `datasets` raises where a file's types do not fit those of the files before
         DatasetsError,
         pa.ArrowException,
         *_http(HfHubHTTPError),

@@ -13,7 +13,7 @@ from scar.errors import InputError
 from scar.pools import find, recorded, rows_of
 from scar.pools.hub import Split, parse
 from tests.files import write_as
-from tests.make import pool_rows, read_jsonl, write_jsonl
+from tests.make import pool_rows, read_jsonl
 from tests.pools.blocked import refused
 from tests.pools.hub_server import hub
 
@@ -99,13 +99,15 @@ def test_a_mistyped_folder_is_no_name_of_the_hub(tmp_path, monkeypatch):
         find("data/pool")
 
 
-def test_a_row_that_the_library_cannot_read_names_the_data_set(tmp_path):
-    rows = [*pool_rows(3000), b'{"id": "cut'] + [
-        {"id": 5, "instruction": {"a": [1]}, "response": "x" * 99}
-    ] * 3000
-    write_jsonl(tmp_path / "data.jsonl", rows)
+def test_a_file_that_the_library_cannot_read_on_with_names_the_data_set(tmp_path):
+    # Not broken JSON: pyarrow's own reader of it, with several threads, can crash the process on that.
+    for number, asked in enumerate(["text", {"a": [1]}]):
+        rows = [{"instruction": asked, "response": "x"}] * 3000
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"data-{number}.parquet")
+    tables = Split(str(tmp_path), None, None, "train").tables()
+    assert next(tables).num_rows > 0
     with pytest.raises(InputError, match="the data set cannot be read"):
-        list(Split(str(tmp_path), None, None, "train").tables())
+        list(tables)
 
 
 def scar(endpoint, *arguments):
