@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-from scar.errors import InputError
+from scar.errors import InputError, RunError
 from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of
 
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
@@ -53,10 +53,36 @@ class Web(Remote):
         if kind_of(place) in COLUMNAR.values():
             return super().open(place)
         with told(place):
-            return io.BufferedReader(self.system.open(self._path(place), "rb", block_size=0))
+            return io.BufferedReader(_Stream(place, self.system.open(self._path(place), "rb", block_size=0)))
 
     def _path(self, place: str) -> str:
         return f"{place}?{self.query}" if self.query else place
+
+
+class _Stream(io.RawIOBase):
+    """What a web server sends, read once; a connection that breaks is told in one line."""
+
+    def __init__(self, place: str, stream: Any) -> None:
+        self._place, self._stream = place, stream
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes."""
+        try:
+            part = self._stream.read(len(buffer))
+        except (OSError, *_client_errors()) as error:  # type: ignore[misc]
+            why = f"{type(error).__name__}: {error}"
+            raise RunError(f"{self._place}: the connection broke ({why}); run the same again") from None
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+        super().close()
 
 
 def find_remote(url: str) -> list[PoolFile]:

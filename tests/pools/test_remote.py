@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scar.cli import main
-from scar.errors import InputError
+from scar.errors import InputError, RunError
 from scar.pools import find, read_pool, recorded
 from tests.files import csv_of, lines_of
 from tests.make import pool_rows, read_jsonl, write_jsonl
@@ -244,3 +244,29 @@ def test_a_web_address_without_a_file_is_named(web):
         with pytest.raises(InputError) as error:
             find(f"{address}/{path}")
         assert "hush" not in str(error.value) and address in str(error.value)
+
+
+def test_a_web_stream_that_breaks_is_told_and_not_taken_for_the_whole(capsys):
+    body = lines_of(pool_rows(500))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(2 * len(body)))
+            self.end_headers()
+
+        def do_GET(self):
+            self.do_HEAD()
+            self.wfile.write(body)  # and no more, though more was promised
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{httpd.server_port}/a.jsonl"
+        with pytest.raises(RunError, match="a.jsonl: the connection broke .*run the same again"):
+            list(read_pool(url))
+        assert main(["inspect", url]) == 1
+        httpd.shutdown()
+    assert capsys.readouterr().err.startswith(f"scar: error: {url}: the connection broke")
