@@ -17,6 +17,30 @@ TOKENIZER, TOKENIZER_CHECK = "tokenizer.json", "tokenizer_check.json"
 GATES, GATE_ROWS = "gates.json", "gate_rows.npz"
 EVALUATION, CARD = "evaluation.json", "README.md"
 TOWER, HEAD, FUSED_TOWER = "tower.onnx", "head.onnx", "tower.fused.onnx"
+MODEL, FUSED_MODEL = "model.onnx", "model.fused.onnx"
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The files that a kind's graphs stand in."""
+
+    reference: str
+    fused: str
+    beside: tuple[str, ...] = ()
+    """What every variant needs too."""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every file."""
+        return (self.reference, self.fused, *self.beside)
+
+
+GRAPHS = {
+    "style": Graphs(TOWER, FUSED_TOWER, (HEAD,)),
+    "quality": Graphs(MODEL, FUSED_MODEL),
+    "unseen": Graphs(MODEL, FUSED_MODEL),
+}
+"""The graphs of each kind of ranker."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +63,10 @@ class Bundle:
         ranker = read_json(path / RANKER, "every bundle has one")
         if ranker.get("format") != FORMAT:
             raise InputError(f"{path}: bundle format {ranker.get('format')!r}; this version reads {FORMAT}")
+        if ranker.get("kind") not in GRAPHS:
+            raise InputError(
+                f"{path}: a ranker of kind {ranker.get('kind')!r}; this version knows {', '.join(GRAPHS)}"
+            )
         return cls(path, ranker)
 
     @property
@@ -50,6 +78,11 @@ class Bundle:
     def kind(self) -> str:
         """The ranker's kind."""
         return str(self.ranker["kind"])
+
+    @property
+    def graphs(self) -> Graphs:
+        """The names of the kind's graphs."""
+        return GRAPHS[self.kind]
 
     def gates(self) -> list[dict[str, Any]]:
         """Every gate's record, oldest first; empty before the first export."""

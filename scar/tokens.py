@@ -17,6 +17,8 @@ class TokenLists:
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     truncated: NDArray[np.bool_]
+    second: NDArray[np.int64] | None = None
+    """Where in each text the tokens of the second type begin; None where no encoder is told of types."""
 
     def __len__(self) -> int:
         """Give the number of texts."""
@@ -40,22 +42,28 @@ class TokenLists:
         )
         return ids, mask
 
+    def feeds(self, texts: NDArray[np.int64], pad_id: int, width: int = 0) -> dict[str, NDArray[np.int64]]:
+        """Give what an encoder is fed: ids, mask, and `token_type_ids` where it is told of types."""
+        ids, mask = self.padded(texts, pad_id, width)
+        feeds = {"input_ids": ids, "attention_mask": mask}
+        if self.second is not None:
+            later = np.arange(ids.shape[1]) >= self.second[texts][:, None]
+            feeds["token_type_ids"] = (later & mask.astype(bool)).astype(np.int64)
+        return feeds
+
     def take(self, texts: NDArray[np.int64]) -> "TokenLists":
         """Give some of the texts, in the order asked for."""
         lists = [self.ids[self.offsets[text] : self.offsets[text + 1]] for text in texts]
-        return TokenLists.of(lists, self.truncated[texts])
-
-    @classmethod
-    def joined(cls, parts: Sequence["TokenLists"]) -> "TokenLists":
-        """Put the texts of several one after the other."""
-        lengths = np.concatenate([part.lengths for part in parts])
-        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        ids = np.concatenate([part.ids for part in parts])
-        return cls(ids, offsets.astype(np.int64), np.concatenate([part.truncated for part in parts]))
+        return TokenLists.of(
+            lists, self.truncated[texts], None if self.second is None else self.second[texts]
+        )
 
     @classmethod
     def of(
-        cls, lists: Sequence[NDArray[np.int32]], truncated: Sequence[bool] | NDArray[np.bool_] | None = None
+        cls,
+        lists: Sequence[NDArray[np.int32]],
+        truncated: Sequence[bool] | NDArray[np.bool_] | None = None,
+        second: NDArray[np.int64] | None = None,
     ) -> "TokenLists":
         """Join the ids of single texts."""
         offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in lists], dtype=np.int64)]).astype(
@@ -63,7 +71,7 @@ class TokenLists:
         )
         ids = np.concatenate(lists) if len(lists) else np.zeros(0)
         flags = np.zeros(len(lists), dtype=bool) if truncated is None else np.asarray(truncated, dtype=bool)
-        return cls(ids.astype(np.int32), offsets, flags)
+        return cls(ids.astype(np.int32), offsets, flags, second)
 
 
 def length_batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:

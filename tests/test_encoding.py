@@ -284,7 +284,7 @@ def test_texts_are_the_same_tokens_whatever_is_tokenised_together(encoder, monke
         ([Turn("user", f"what is {n % 4}")] * (1 + n % 3), f"the key {n % 5} " * (n % 7)) for n in range(40)
     ]
     whole = pairs.encode(rows)
-    monkeypatch.setattr("scar.encoding.WINDOW_CHARACTERS", window)
+    monkeypatch.setattr("scar.encoding.texts.WINDOW_CHARACTERS", window)
     parts = pairs.encode(rows)
     assert np.array_equal(whole.tokens.ids, parts.tokens.ids)
     assert np.array_equal(whole.tokens.offsets, parts.tokens.offsets)

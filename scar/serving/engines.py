@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.errors import InputError
+
+
+Batch = Callable[[int, int], None]
+"""Told after every batch: real tokens, and tokens with padding."""
 
 
 class Engine(Protocol):

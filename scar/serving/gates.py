@@ -13,8 +13,7 @@ from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
 from scar.records import Turn
 from scar.serving.engines import processor, versions
-from scar.serving.scorer import only
-from scar.serving.towers import Towers
+from scar.serving.models import Model
 from scar.tokens import TokenLists, length_batches
 
 FP32_LIMIT = 1e-4
@@ -99,14 +98,14 @@ def hard_pairs(encoder: PairEncoder) -> Pairs:
     )
 
 
-def candidate_runs(towers: Towers, pairs: Pairs, longest: int) -> Iterator[NDArray[np.float32]]:
+def candidate_runs(model: Model, pairs: Pairs, longest: int) -> Iterator[NDArray[np.float32]]:
     """Score the pairs packed as in a run and 64 texts a batch; a few also one, two, and padded to the longest."""
-    yield towers.score(pairs)
-    yield towers.score_in(pairs, _in_order(pairs, 64))
-    few = only(Pairs(pairs.tokens, pairs.x[:FEW], pairs.y[:FEW]))
+    yield model.score(pairs)
+    yield model.score_in(pairs, _in_order(pairs, 64))
+    few = pairs.take(np.arange(min(FEW, len(pairs))))
     for size in (1, 2):
-        yield towers.score_in(few, _in_order(few, size))
-    yield towers.score_in(few, length_batches(few.tokens.lengths, towers.batch_tokens), width=longest)
+        yield model.score_in(few, _in_order(few, size))
+    yield model.score_in(few, length_batches(few.tokens.lengths, model.batch_tokens), width=longest)
 
 
 def _in_order(pairs: Pairs, size: int) -> Iterable[NDArray[np.int64]]:
@@ -126,14 +125,14 @@ class Reference:
     hard_scores: NDArray[np.float32]
 
     @classmethod
-    def of(cls, towers: Towers, pairs: Pairs, encoder: PairEncoder) -> "Reference":
+    def of(cls, model: Model, pairs: Pairs, encoder: PairEncoder) -> "Reference":
         """Score the rows with the reference, once for all candidates."""
         hard = hard_pairs(encoder)
         longest = encoder.settings.max_tokens
-        return cls(towers.tower.name, longest, pairs, hard, towers.score(pairs), towers.score(hard))
+        return cls(model.engine, longest, pairs, hard, model.score(pairs), model.score(hard))
 
 
-def gate(graph: str, sha256: str, reference: Reference, candidate: Towers) -> dict[str, Any]:
+def gate(graph: str, sha256: str, reference: Reference, candidate: Model) -> dict[str, Any]:
     """Compare a candidate with the reference on real pairs and hard ones; gives the record for gates.json."""
     scores = reference.real_scores.astype(np.float64)
     # Equal rows differ by a rounding error, and so does the standard deviation of equal numbers: neither is a spread.
@@ -149,8 +148,8 @@ def gate(graph: str, sha256: str, reference: Reference, candidate: Towers) -> di
     return {
         "graph": graph,
         "sha256": sha256,
-        "engine": candidate.tower.name,
-        "precision": candidate.tower.precision,
+        "engine": candidate.engine,
+        "precision": candidate.precision,
         "processor": processor(),
         "versions": versions(),
         "against": reference.engine,
@@ -180,9 +179,12 @@ def _reason(real: Figures, hard: Figures) -> str:
 
 def save_gate_rows(path: Path, pairs: Pairs, most: int) -> None:
     """Keep up to `most` pairs, spread evenly, as token ids."""
-    chosen = np.unique(np.linspace(0, len(pairs.x) - 1, min(most, len(pairs.x))).round().astype(np.int64))
-    kept = only(Pairs(pairs.tokens, pairs.x[chosen], pairs.y[chosen]))
-    np.savez_compressed(path, ids=kept.tokens.ids, offsets=kept.tokens.offsets, x=kept.x, y=kept.y)
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(np.int64))
+    kept = pairs.take(chosen)
+    arrays = {"ids": kept.tokens.ids, "offsets": kept.tokens.offsets, "texts": kept.texts}
+    if kept.tokens.second is not None:
+        arrays["second"] = kept.tokens.second
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
 def load_gate_rows(path: Path) -> Pairs:
@@ -190,5 +192,9 @@ def load_gate_rows(path: Path) -> Pairs:
     if not path.is_file():
         raise InputError(f"{path}: missing; give rows with --rows POOL")
     with np.load(path, allow_pickle=False) as arrays:
-        lists = TokenLists(arrays["ids"], arrays["offsets"], np.zeros(len(arrays["offsets"]) - 1, dtype=bool))
-        return Pairs(lists, arrays["x"], arrays["y"])
+        offsets = arrays["offsets"]
+        second = arrays["second"] if "second" in arrays else None
+        lists = TokenLists(arrays["ids"], offsets, np.zeros(len(offsets) - 1, dtype=bool), second)
+        # Bundles of version 0.1 named the two texts apart.
+        texts = arrays["texts"] if "texts" in arrays else np.stack([arrays["x"], arrays["y"]], axis=1)
+        return Pairs(lists, texts, np.zeros(len(texts), dtype=np.int64))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar import formats
-from scar.bundle import FUSED_TOWER, GATES, HEAD, TOWER, Bundle
+from scar.bundle import GATES, Bundle
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
 from scar.records import Address, Reason, Record, SetAside, Turn
-from scar.serving.towers import Batch, PairScorer, Towers
+from scar.serving.engines import Batch
+from scar.serving.models import Model, load_model
 from scar.settings import Scoring
 
 log = logging.getLogger("scar")
 RecordLike = Record | Mapping[str, Any]
-GRAPHS = {"reference": TOWER, "fused": FUSED_TOWER}
 MOST_ANSWERS = 256
 """Of a dialogue with more answers the last ones are scored: each is encoded with all that was said before it."""
 
@@ -56,7 +56,7 @@ class Encoded:
     @property
     def several(self) -> bool:
         """Whether any record has more than one pair."""
-        return len(self.pairs.x) > len(self.skipped)
+        return len(self.pairs) > len(self.skipped)
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ def choose(bundle: Bundle, scoring: Scoring) -> Choice:
 
     Raises InputError where the bundle has no graph, or not the one that was asked for.
     """
-    if not (bundle.has(TOWER) and bundle.has(HEAD)):
+    graphs = bundle.graphs
+    if not all(bundle.has(name) for name in (graphs.reference, *graphs.beside)):
         raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
-    passed = _passed(bundle, FUSED_TOWER)
+    passed = _passed(bundle, graphs.fused)
     if scoring.graph == "fused" and not passed:
         raise InputError(
             f"{bundle.path}: no fused graph that passed its gate; see {GATES}, or use --graph reference"
@@ -90,7 +91,7 @@ def choose(bundle: Bundle, scoring: Scoring) -> Choice:
         if fused
         else "no fused graph"
     )
-    return Choice(FUSED_TOWER if fused else TOWER, "onnxruntime", "fp32", why)
+    return Choice(graphs.fused if fused else graphs.reference, "onnxruntime", "fp32", why)
 
 
 def _passed(bundle: Bundle, graph: str) -> bool:
@@ -108,7 +109,7 @@ class Scorer:
     """A ranker ready to score. Make one with `Scorer.load`."""
 
     def __init__(
-        self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: PairScorer, aggregate: str = "mean"
+        self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: Model, aggregate: str = "mean"
     ) -> None:
         self.bundle = bundle
         self.choice = choice
@@ -123,8 +124,9 @@ class Scorer:
         bundle = Bundle.open(path)
         choice = choose(bundle, scoring)
         encoder = PairEncoder.of_bundle(bundle)
-        model = Towers.load(
+        model = load_model(
             bundle.path,
+            bundle.graphs,
             choice.graph,
             pad_id=encoder.settings.pad_id,
             batch_tokens=scoring.batch_tokens,
@@ -139,7 +141,9 @@ class Scorer:
 
     def files(self) -> dict[str, str]:
         """Give the hashes of the bundle's files that a score depends on."""
-        return self.bundle.digest("ranker.json", "tokenizer.json", self.choice.graph, HEAD)
+        return self.bundle.digest(
+            "ranker.json", "tokenizer.json", self.choice.graph, *self.bundle.graphs.beside
+        )
 
     def score(self, rows: Iterable[RecordLike], *, strict: bool = False) -> NDArray[np.float32]:
         """Score records or plain rows: shape (n,), higher is better, in input order.
@@ -191,11 +195,10 @@ class Scorer:
     def score_pairs(self, pairs: Pairs, on_batch: Batch | None = None) -> Scores:
         """Score tokenised records; a pair without a finite score is run once more, alone."""
         scores = self._model.score(pairs, on_batch)
-        if len(scores) != len(pairs.x):
-            raise RuntimeError(f"the engine gave {len(scores)} scores for {len(pairs.x)} records")
+        if len(scores) != len(pairs):
+            raise RuntimeError(f"the engine gave {len(scores)} scores for {len(pairs)} records")
         for number in np.flatnonzero(~np.isfinite(scores)):
-            alone = replace(pairs, x=pairs.x[[number]], y=pairs.y[[number]])
-            again = self._model.score(only(alone))[0]
+            again = self._model.score(pairs.take(np.asarray([number])))[0]
             scores[number] = again if np.isfinite(again) else np.nan
         return Scores(scores, pairs.lengths.astype(np.int32), pairs.truncated)
 
@@ -222,13 +225,6 @@ def together(scores: Scores, encoded: Encoded, aggregate: str) -> Scores:
         np.add.reduceat(scores.tokens, firsts),
         np.logical_or.reduceat(scores.truncated, firsts) | encoded.skipped,
     )
-
-
-def only(pairs: Pairs) -> Pairs:
-    """Drop the texts that no pair uses."""
-    used, places = np.unique(np.concatenate([pairs.x, pairs.y]), return_inverse=True)
-    tokens = pairs.tokens.take(used)
-    return Pairs(tokens, places[: len(pairs.x)], places[len(pairs.x) :])
 
 
 def _record(row: RecordLike, number: int) -> Record | SetAside:

@@ -3,31 +3,19 @@
 Arrays: texts (T, H) for what the tower yields, pairs (N,) for scores.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scar.bundle import HEAD
 from scar.encoding import Pairs
-from scar.serving.engines import Engine, OnnxRuntime
+from scar.serving.engines import Batch, Engine, OnnxRuntime
 from scar.tokens import TokenLists, length_batches
 
-Batch = Callable[[int, int], None]
-"""Told after every batch: real tokens, and tokens with padding."""
-
 HEAD_PAIRS = 1024
-
-
-class PairScorer(Protocol):
-    """Anything that scores tokenised pairs."""
-
-    def score(self, pairs: Pairs, on_batch: Batch | None = None) -> NDArray[np.float32]:
-        """Give the score of each pair, shape (n,)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +34,16 @@ class Towers:
             OnnxRuntime(bundle / graph, threads), OnnxRuntime(bundle / HEAD, threads), pad_id, batch_tokens
         )
 
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return self.tower.name
+
+    @property
+    def precision(self) -> str:
+        """Number format of the tower."""
+        return self.tower.precision
+
     def score(self, pairs: Pairs, on_batch: Batch | None = None) -> NDArray[np.float32]:
         """Score pairs: pack distinct texts by length, run the tower, then the head on each pair."""
         return self.score_in(
@@ -61,10 +59,10 @@ class Towers:
         on_batch: Batch | None = None,
     ) -> NDArray[np.float32]:
         """Score pairs with their texts in given batches, padded to at least `width`."""
-        if not len(pairs.x):
+        if not len(pairs):
             return np.zeros(0, dtype=np.float32)
         pooled, form = self._encode(pairs.tokens, batches, width, on_batch)
-        starts = range(0, len(pairs.x), HEAD_PAIRS)
+        starts = range(0, len(pairs), HEAD_PAIRS)
         return np.concatenate(
             [
                 self._head(pooled[x], pooled[y], form[y])
@@ -84,13 +82,13 @@ class Towers:
         pooled: NDArray[np.float32] | None = None
         form: NDArray[np.float32] | None = None
         for texts in batches:
-            ids, mask = tokens.padded(texts, self.pad_id, width)
-            some = self.tower.run(["pooled", "form"], {"input_ids": ids, "attention_mask": mask})
+            feeds = tokens.feeds(texts, self.pad_id, width)
+            some = self.tower.run(["pooled", "form"], feeds)
             if pooled is None or form is None:
                 shape = (len(tokens), some[0].shape[1])
                 pooled, form = np.empty(shape, np.float32), np.empty(shape, np.float32)
             pooled[texts], form[texts] = some
             if on_batch:
-                on_batch(int(mask.sum()), mask.size)
+                on_batch(int(feeds["attention_mask"].sum()), feeds["attention_mask"].size)
         assert pooled is not None and form is not None, "pairs have texts"
         return pooled, form

@@ -1,0 +1,83 @@
+"""Run a ranker of one graph over sequences: each distinct sequence goes through it once.
+
+Arrays: sequences (T,) and (T, H) for what the graph yields, pairs (N,) for scores.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scar.encoding import Pairs
+from scar.serving.engines import Batch, Engine, OnnxRuntime
+from scar.tokens import TokenLists, length_batches
+
+
+@dataclass(frozen=True)
+class Cross:
+    """The one graph of a quality or unseen ranker on an engine: `score` (N,) and `embedding` (N, H)."""
+
+    model: Engine
+    pad_id: int
+    batch_tokens: int
+
+    @classmethod
+    def load(cls, folder: Path, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0) -> "Cross":
+        """Open the graph of a bundle."""
+        return cls(OnnxRuntime(folder / graph, threads), pad_id, batch_tokens)
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return self.model.name
+
+    @property
+    def precision(self) -> str:
+        """Number format of the graph."""
+        return self.model.precision
+
+    def score(self, pairs: Pairs, on_batch: Batch | None = None) -> NDArray[np.float32]:
+        """Score pairs, their sequences packed by length."""
+        return self.score_in(
+            pairs, length_batches(pairs.tokens.lengths, self.batch_tokens), on_batch=on_batch
+        )
+
+    def score_in(
+        self,
+        pairs: Pairs,
+        batches: Iterable[NDArray[np.int64]],
+        *,
+        width: int = 0,
+        on_batch: Batch | None = None,
+    ) -> NDArray[np.float32]:
+        """Score pairs with their sequences in given batches, padded to at least `width`."""
+        scores = np.zeros(len(pairs.tokens), dtype=np.float32)
+        for texts, some in self._run("score", pairs.tokens, batches, width, on_batch):
+            scores[texts] = some.reshape(-1)
+        return scores[pairs.x]
+
+    def embed(self, tokens: TokenLists, on_batch: Batch | None = None) -> NDArray[np.float32]:
+        """Give the masked mean of the last hidden states of each sequence, (T, H)."""
+        found: NDArray[np.float32] = np.zeros((len(tokens), 0), dtype=np.float32)
+        batches = length_batches(tokens.lengths, self.batch_tokens)
+        for texts, some in self._run("embedding", tokens, batches, 0, on_batch):
+            if not found.shape[1]:
+                found = np.zeros((len(tokens), some.shape[1]), dtype=np.float32)
+            found[texts] = some
+        return found
+
+    def _run(
+        self,
+        output: str,
+        tokens: TokenLists,
+        batches: Iterable[NDArray[np.int64]],
+        width: int,
+        on_batch: Batch | None,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        for texts in batches:
+            feeds = tokens.feeds(texts, self.pad_id, width)
+            yield texts, self.model.run([output], feeds)[0]
+            if on_batch:
+                on_batch(int(feeds["attention_mask"].sum()), feeds["attention_mask"].size)

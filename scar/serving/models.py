@@ -1,0 +1,53 @@
+"""A bundle's graphs as one thing that scores tokenised pairs, whatever the kind."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scar.bundle import Graphs
+from scar.encoding import Pairs
+from scar.serving.cross import Cross
+from scar.serving.engines import Batch
+from scar.serving.towers import Towers
+
+
+class Model(Protocol):
+    """Anything that scores tokenised pairs: two graphs of a style ranker, one of the others, or a model in torch."""
+
+    batch_tokens: int
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Number format."""
+        ...
+
+    def score(self, pairs: Pairs, on_batch: Batch | None = None) -> NDArray[np.float32]:
+        """Give the score of each pair, shape (n,), packed by length."""
+        ...
+
+    def score_in(
+        self,
+        pairs: Pairs,
+        batches: Iterable[NDArray[np.int64]],
+        *,
+        width: int = 0,
+        on_batch: Batch | None = None,
+    ) -> NDArray[np.float32]:
+        """Score pairs with their sequences in given batches, padded to at least `width`."""
+        ...
+
+
+def load_model(
+    folder: Path, graphs: Graphs, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0
+) -> Model:
+    """Open a graph of a folder, with what stands beside it."""
+    kind = Towers if graphs.beside else Cross
+    return kind.load(folder, graph, pad_id=pad_id, batch_tokens=batch_tokens, threads=threads)

@@ -1,0 +1,40 @@
+"""How a pool is scored."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from scar.errors import InputError
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a pool is scored. What stands here enters the run's fingerprint, but for the thread count."""
+
+    engine: Literal["auto", "onnxruntime"] = "auto"
+    """Runtime that runs the graphs."""
+    precision: Literal["auto", "fp32"] = "auto"
+    """Number format of the graphs."""
+    graph: Literal["auto", "reference", "fused"] = "auto"
+    """Which graph to run; auto takes the fused one where it passed its gate."""
+    aggregate: Literal["mean", "min", "last"] = "mean"
+    """How the scores of --turns each become one: never a sum, which rewards length."""
+    batch_tokens: int = 2048
+    """Most tokens of a batch, padding counted. Small batches stay in a CPU's cache."""
+    chunk_rows: int = 2048
+    """Rows of a chunk: sorted by length together, committed together."""
+    carry: tuple[str, ...] = ()
+    """Columns of the pool to write beside the scores."""
+    threads: int = 0
+    """Threads of the engine; 0 takes the processors this process may use. Not in the fingerprint."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, least in (("batch_tokens", 1), ("chunk_rows", 1), ("threads", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        if len(set(self.carry)) != len(self.carry):
+            raise InputError(f"--carry names a column twice: {','.join(self.carry)}")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Give the settings that may change an output byte."""
+        return {name: value for name, value in asdict(self).items() if name != "threads"}
