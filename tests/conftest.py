@@ -42,7 +42,7 @@ def settings(encoder):
 def bundle(tmp_path_factory, settings):
     """A trained and exported bundle. Tests that change one copy it."""
     from scar.training.export import export
-    from scar.training.fit import train_style
+    from scar.training.style.train import train_style
 
     folder = tmp_path_factory.mktemp("bundle")
     data = write_jsonl(folder / "tiers.jsonl", tier_rows(40, source="made"))

@@ -142,7 +142,7 @@ def our_scores(bundle: Path, rows: list[Row]) -> list[list[float]]:
     from scar.bundle import Bundle
     from scar.encoding import PairEncoder
     from scar.records import Turn
-    from scar.training.engine import torch_towers
+    from scar.training.engine import torch_model
     from scar.training.save import load_ranker
 
     opened = Bundle.open(bundle)
@@ -150,7 +150,7 @@ def our_scores(bundle: Path, rows: list[Row]) -> list[list[float]]:
     pairs = encoder.encode(
         ((Turn("user", row["instruction"]),), row["responses"][tier]) for row in rows for tier in TIERS
     )
-    scores = torch_towers(load_ranker(opened), encoder.settings.pad_id, 2048).score(pairs)
+    scores = torch_model(load_ranker(opened), encoder.settings.pad_id, 2048).score(pairs)
     return [[float(score) for score in row] for row in scores.reshape(-1, len(TIERS))]
 
 

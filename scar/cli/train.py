@@ -10,7 +10,7 @@ from scar.errors import InputError
 from scar.settings import Reading, StyleSettings
 
 if TYPE_CHECKING:
-    from scar.training.fit import TrainReport
+    from scar.training.style.train import StyleReport
 
 
 def style(arguments: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ def style(arguments: Sequence[str]) -> None:
     values = parser.read(arguments)
     settings = from_flat(StyleSettings, values)
     try:
-        from scar.training.fit import train_style
+        from scar.training.style.train import train_style
     except ImportError as error:
         raise InputError(
             f"training needs the train extra: pip install 'scar-rank[train]' ({error})"
@@ -56,7 +56,7 @@ def style(arguments: Sequence[str]) -> None:
         _print_report(report)
 
 
-def _print_report(report: "TrainReport") -> None:
+def _print_report(report: "StyleReport") -> None:
     rows = report.rows
     print(
         f"trained on {rows['train'] - rows['not_teaching']} rows, {report.steps} steps, {report.epochs} epochs",

@@ -51,8 +51,7 @@ class Pairs:
     @property
     def truncated(self) -> NDArray[np.bool_]:
         """Whether anything of a pair was cut."""
-        truncated: NDArray[np.bool_] = self.tokens.truncated[self.texts].any(axis=1)
-        return truncated
+        return np.asarray(self.tokens.truncated[self.texts].any(axis=1), dtype=bool)
 
     def take(self, pairs: NDArray[np.int64]) -> "Pairs":
         """Give some of the pairs, with the sequences that they use."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from scar.errors import InputError
 
-
 Batch = Callable[[int, int], None]
 """Told after every batch: real tokens, and tokens with padding."""
 

@@ -17,7 +17,10 @@ from scar.serving.towers import Towers
 class Model(Protocol):
     """Anything that scores tokenised pairs: two graphs of a style ranker, one of the others, or a model in torch."""
 
-    batch_tokens: int
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens of a batch, padding counted."""
+        ...
 
     @property
     def engine(self) -> str:
@@ -49,5 +52,5 @@ def load_model(
     folder: Path, graphs: Graphs, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0
 ) -> Model:
     """Open a graph of a folder, with what stands beside it."""
-    kind = Towers if graphs.beside else Cross
+    kind: type[Towers] | type[Cross] = Towers if graphs.beside else Cross
     return kind.load(folder, graph, pad_id=pad_id, batch_tokens=batch_tokens, threads=threads)

@@ -1,5 +1,7 @@
 """Any Hugging Face text encoder: load it, freeze part of it. Knows no head and no loss."""
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +39,11 @@ class Backbone:
     def hidden(self) -> int:
         """Width of the encoder's states."""
         return int(self.model.config.hidden_size)
+
+    @property
+    def token_types(self) -> bool:
+        """Whether the encoder can be told which of two texts a token is of."""
+        return int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
     @property
     def pad_id(self) -> int:
@@ -163,6 +170,19 @@ def freeze(model: nn.Module, layers: int) -> None:
     for module in (model.get_input_embeddings(), getattr(model, "embeddings", None), *stacks[0][:layers]):  # type: ignore[operator]
         if module is not None:
             module.requires_grad_(False)
+
+
+def embed(encoder: nn.Module, batches: Sequence[Tensor]) -> list[Tensor | None]:
+    """Look up the token embeddings of several batches of ids in one step; None where the encoder takes ids only.
+
+    The gradient of a look-up is as large as the whole vocabulary: one for all batches costs a fraction of one each.
+    """
+    if "inputs_embeds" not in inspect.signature(encoder.forward).parameters:
+        return [None] * len(batches)
+    table = encoder.get_input_embeddings()  # type: ignore[operator]
+    flat = table(torch.cat([ids.reshape(-1) for ids in batches]))
+    pieces = torch.split(flat, [ids.numel() for ids in batches])
+    return [piece.view(*ids.shape, -1) for piece, ids in zip(pieces, batches, strict=True)]
 
 
 def masked_max(states: Tensor, mask: Tensor) -> Tensor:

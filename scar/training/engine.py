@@ -1,4 +1,4 @@
-"""The reference engine: a StyleRanker in torch behind the same interface as the exported graphs."""
+"""The reference engine: a ranker in torch behind the same interface as the exported graphs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,8 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scar.serving.cross import Cross
+from scar.serving.models import Model
 from scar.serving.towers import Towers
-from scar.training.style import StyleRanker
+from scar.training.cross import CrossEncoder
+from scar.training.style.model import StyleRanker
+
+Ranker = StyleRanker | CrossEncoder
 
 
 class TorchEngine:
@@ -30,17 +35,13 @@ class TorchEngine:
         return [result[name].cpu().numpy() for name in outputs]
 
 
-def torch_towers(
-    ranker: StyleRanker, pad_id: int, batch_tokens: int, device: torch.device | None = None
-) -> Towers:
-    """Put a ranker in evaluation mode and give it the interface of the exported graphs."""
+def torch_model(ranker: Ranker, pad_id: int, batch_tokens: int, device: torch.device | None = None) -> Model:
+    """Put a ranker in evaluation mode and give it the interface of its exported graphs."""
     device = device or torch.device("cpu")
     ranker.eval().to(device)
-    return Towers(
-        TorchEngine(
-            lambda input_ids, attention_mask: ranker.tower(input_ids, attention_mask)._asdict(), device
-        ),
-        TorchEngine(lambda **feeds: {"score": ranker(**feeds)}, device),
-        pad_id,
-        batch_tokens,
-    )
+    if isinstance(ranker, CrossEncoder):
+        judge = TorchEngine(lambda **feeds: ranker(**feeds)._asdict(), device)
+        return Cross(judge, pad_id, batch_tokens)
+    tower = TorchEngine(lambda **feeds: ranker.tower(**feeds)._asdict(), device)
+    head = TorchEngine(lambda **feeds: {"score": ranker(**feeds)}, device)
+    return Towers(tower, head, pad_id, batch_tokens)

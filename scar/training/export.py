@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from scar.bundle import FUSED_TOWER, GATE_ROWS, GATES, HEAD, TOKENIZER_CHECK, TOWER, Bundle, changing
+from scar.bundle import GATE_ROWS, GATES, TOKENIZER_CHECK, Bundle, Graphs, changing
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
 from scar.files import read_json, sha256, write_json
 from scar.pools import read_pool
 from scar.records import Record
 from scar.serving.gates import Reference, gate, load_gate_rows
-from scar.serving.towers import Towers
+from scar.serving.models import load_model
 from scar.settings import Reading
-from scar.training.engine import torch_towers
+from scar.training.engine import torch_model
 from scar.training.graphs import fuse, write_graphs
 from scar.training.save import GATE_PAIRS, load_ranker
 
@@ -46,20 +46,20 @@ def export(
     """
     names = _wanted(graphs)
     bundle = Bundle.open(path)
-    encoder = PairEncoder.of_bundle(bundle)
+    kind, encoder = bundle.graphs, PairEncoder.of_bundle(bundle)
     pairs = _gate_pairs(bundle, encoder, rows, reading or Reading())
     check_tokenizer(bundle, encoder)
     ranker = load_ranker(bundle)
-    reference = Reference.of(torch_towers(ranker, encoder.settings.pad_id, BATCH_TOKENS), pairs, encoder)
+    reference = Reference.of(torch_model(ranker, encoder.settings.pad_id, BATCH_TOKENS), pairs, encoder)
     with tempfile.TemporaryDirectory(dir=bundle.path.parent, prefix=f".{bundle.path.name}.export") as temp:
         folder = Path(temp)
-        write_graphs(ranker, folder)
-        records = [gated(TOWER, folder, reference, encoder.settings.pad_id)]
+        write_graphs(ranker, folder, token_types=encoder.settings.token_types)
+        records = [gated(kind.reference, kind, folder, reference, encoder.settings.pad_id)]
         if "fused" in names and records[0]["passed"]:
-            records.append(_fused(folder, reference, encoder.settings.pad_id))
+            records.append(_fused(kind, folder, reference, encoder.settings.pad_id))
         _keep(bundle, folder, records)
     failed = [record for record in records if not record["passed"]]
-    if failed and (graphs != "auto" or failed[0]["graph"] == TOWER):
+    if failed and (graphs != "auto" or failed[0]["graph"] == kind.reference):
         raise GateError(
             f"{failed[0]['graph']} is not used: {failed[0]['reason']} (figures in {bundle.path / GATES})"
         )
@@ -100,25 +100,25 @@ def check_tokenizer(bundle: Bundle, encoder: PairEncoder) -> None:
             )
 
 
-def gated(graph: str, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
-    """Run a tower graph of a folder, with the head beside it, through its gate."""
-    candidate = Towers.load(folder, graph, pad_id=pad_id, batch_tokens=BATCH_TOKENS)
+def gated(graph: str, kind: Graphs, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
+    """Run a graph of a folder, with what stands beside it, through its gate."""
+    candidate = load_model(folder, kind, graph, pad_id=pad_id, batch_tokens=BATCH_TOKENS)
     return gate(graph, sha256(folder / graph), reference, candidate)
 
 
-def _fused(folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
-    """Fuse the tower's attention, normalisation and activation, count what was fused, and gate the result."""
+def _fused(kind: Graphs, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
+    """Fuse the graph's attention, normalisation and activation, count what was fused, and gate the result."""
     try:
-        counts = fuse(folder / TOWER, folder / FUSED_TOWER)
+        counts = fuse(folder / kind.reference, folder / kind.fused)
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         # The rewriter meets graphs that it was not made for; the reference graph is none the worse for it.
         log.warning("the optimiser failed: %s", error)
         return {
-            "graph": FUSED_TOWER,
+            "graph": kind.fused,
             "passed": False,
             "reason": f"the optimiser failed: {type(error).__name__}",
         }
-    record = gated(FUSED_TOWER, folder, reference, pad_id) | {"fused": counts}
+    record = gated(kind.fused, kind, folder, reference, pad_id) | {"fused": counts}
     if not any(counts.get(name) for name in ATTENTION):
         # The optimiser leaves a graph as it is without a word: that must not pass for fused.
         record |= {"passed": False, "reason": "no attention was fused: this architecture is not covered"}
@@ -127,12 +127,12 @@ def _fused(folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
 
 def _keep(bundle: Bundle, folder: Path, records: list[dict[str, Any]]) -> None:
     """Move what passed into the bundle, take out what did not, and write down both."""
+    kind = bundle.graphs
     with changing(bundle) as change:
         passed = [record["graph"] for record in records if record["passed"]]
         # Without its reference, nothing is left to compare with.
-        change.removed.update(
-            {TOWER, FUSED_TOWER, HEAD} if TOWER not in passed else {r["graph"] for r in records}
-        )
-        for name in [*passed, HEAD] if TOWER in passed else []:
+        whole = kind.reference in passed
+        change.removed.update({record["graph"] for record in records} if whole else kind.all)
+        for name in [*passed, *kind.beside] if whole else []:
             shutil.copyfile(folder / name, change.folder / name)
         write_json(change.folder / GATES, {"records": [*bundle.gates(), *records]})

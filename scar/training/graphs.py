@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from scar.bundle import HEAD, TOWER
+from scar.bundle import HEAD, MODEL, TOWER
 from scar.errors import GateError
-from scar.training.style import StyleRanker
+from scar.training.cross import CrossEncoder
+from scar.training.engine import Ranker
+from scar.training.style.model import StyleRanker
 
 
 class _TowerGraph(nn.Module):
@@ -36,11 +38,39 @@ class _HeadGraph(nn.Module):
         return score
 
 
-def write_graphs(ranker: StyleRanker, folder: Path) -> None:
-    """Write tower.onnx and head.onnx, both axes of every input dynamic."""
-    hidden = cast(nn.Linear, ranker.output[0]).in_features // 2
+class _ModelGraph(nn.Module):
+    def __init__(self, ranker: CrossEncoder) -> None:
+        super().__init__()
+        self.ranker = ranker
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return tuple(self.ranker(input_ids, attention_mask, token_type_ids))
+
+
+def write_graphs(ranker: Ranker, folder: Path, *, token_types: bool) -> None:
+    """Write tower.onnx and head.onnx of a style ranker, model.onnx of the others; both axes of every input dynamic."""
     # 2 and 7: an example axis of 1, or two equal ones, would be taken for fixed.
     ids = torch.arange(14).reshape(2, 7) % 4 + 1
+    if isinstance(ranker, CrossEncoder):
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if token_types:
+            inputs["token_type_ids"] = (torch.arange(14).reshape(2, 7) % 7 > 3).long()
+        _export(
+            _ModelGraph(ranker),
+            tuple(inputs.values()),
+            folder / MODEL,
+            list(inputs),
+            ["score", "embedding"],
+            {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
+        )
+        return
+    _style_graphs(ranker, ids, folder)
+
+
+def _style_graphs(ranker: StyleRanker, ids: Tensor, folder: Path) -> None:
+    hidden = cast(nn.Linear, ranker.output[0]).in_features // 2
     _export(
         _TowerGraph(ranker),
         (ids, torch.ones_like(ids)),

@@ -38,7 +38,7 @@ from scar.training.gte import native_config
 from scar.training.keys import load_encoder, load_heads, refuse_no_weights
 from scar.training.save import load_ranker, write_weights
 from scar.training.sources import Found
-from scar.training.style import StyleRanker
+from scar.training.style.model import StyleRanker
 
 HEADS = "style_head.safetensors"
 NETWORKS = ("relation", "output")
@@ -71,6 +71,8 @@ def _refuse_foreign(out: Path) -> None:
 def write_hub_folder(bundle: Bundle, folder: Path) -> None:
     """Fill a folder with a bundle's encoder, heads, tokenizer, settings, card, and graphs where there are any."""
     ranker = load_ranker(bundle)
+    if not isinstance(ranker, StyleRanker):
+        raise InputError(f"{bundle.path}: --to-hub-folder knows style rankers only, this is {bundle.kind}")
     encoder = _with_pooler(ranker)
     try:
         encoder.save_pretrained(folder)

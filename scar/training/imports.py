@@ -30,7 +30,7 @@ from scar.training.hub_folder import HEADS, NETWORKS, read_hub_folder
 from scar.training.keys import gives_pooler_output, load_encoder, load_heads, refuse_no_weights
 from scar.training.save import describe_model, versions, write_model
 from scar.training.sources import CONFIG, Found, find, has_tokenizer
-from scar.training.style import StyleRanker
+from scar.training.style.model import StyleRanker
 
 PICKLED = "pytorch_model.bin"
 WIDEST = 65_536
@@ -171,8 +171,9 @@ def _import_original(
     # The original fails on a text that is longer than its encoder takes; ours is cut to what it takes.
     longest = min(MAX_TOKENS, backbones.positions(backbone.model) or MAX_TOKENS)
     settings = replace(settings, max_tokens=longest)
-    encoder = pair_encoder(backbone, settings)
+    encoder = pair_encoder(backbone, settings, "each")
     described = describe_model(settings, ranker, backbone, encoder) | {
+        "tiers": list(settings.tiers),
         # Not known, which is not the same as none.
         "trained_steps": None,
         "seed": None,

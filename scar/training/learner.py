@@ -1,61 +1,61 @@
-"""The LightningModule of a style ranker: step, loss, optimiser, schedule. Reads no files."""
+"""The LightningModule of every training: steps, optimiser, schedule, clock. What is learned, an objective says."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
-from torchmetrics import MeanMetric
+from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
-from scar.settings import StyleSettings
-from scar.training.constraints import tier_pairs
-from scar.training.data import StyleBatch
-from scar.training.losses import hinge, triplet
-from scar.training.style import StyleRanker
-
-METRIC = "ordering_accuracy"
+from scar.settings import TrainSettings
 
 
-class StyleLearner(pl.LightningModule):
-    """Teaches a StyleRanker to order tiers."""
+class Objective(Protocol):
+    """What a kind of ranker learns from a batch, and how it is validated."""
 
-    def __init__(self, ranker: StyleRanker, settings: StyleSettings) -> None:
-        """Take the ranker and how to train it."""
+    @property
+    def ranker(self) -> nn.Module:
+        """What learns."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """Name of the validation figure; higher is better."""
+        ...
+
+    def size(self, batch: Any) -> int:
+        """Count the examples of a batch."""
+        ...
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Give `loss`, and the parts of it that are worth a line in the log."""
+        ...
+
+    def validate(self, batch: Any) -> Tensor:
+        """Give what a batch contributes to the figure, (n, ...): one row an example, or a comparison."""
+        ...
+
+    def figure(self, rows: Tensor) -> float:
+        """Make the figure of all contributions."""
+        ...
+
+
+class Learner(pl.LightningModule):
+    """Teaches a ranker an objective."""
+
+    def __init__(self, objective: Objective, settings: TrainSettings) -> None:
+        """Take what is learned and how."""
         super().__init__()
-        self.ranker = ranker
+        self.ranker = objective.ranker
+        self.objective = objective
         self.settings = settings
-        self.pairs = tier_pairs(settings.tiers)
-        # Every process validates all groups: a share each would leave some with more batches than others.
-        self.accuracy = MeanMetric(sync_on_compute=False)
+        # Every process validates all examples: a share each would leave some with more batches than others.
+        self._seen: list[Tensor] = []
 
-    def forward(self, batch: StyleBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give scores (G, T) and the two style vectors of every response, (G, T, H) each."""
-        pooled, form = self._encode(batch)
-        groups, tiers = batch.y.shape
-        x = batch.x.unsqueeze(1).expand(groups, tiers).reshape(-1)
-        y = batch.y.reshape(-1)
-        with torch.autocast(pooled.device.type, enabled=False):  # the heads stay fp32 under mixed precision
-            vectors = {"surprisal": self.ranker.surprisal(pooled[x], pooled[y]), "form": form[y]}
-            scores = self.ranker.score(vectors["surprisal"], vectors["form"])
-        return scores.view(groups, tiers), {name: v.view(groups, tiers, -1) for name, v in vectors.items()}
-
-    def _encode(self, batch: StyleBatch) -> tuple[Tensor, Tensor]:
-        embedded = self.ranker.embed([pack.input_ids for pack in batch.packs])
-        towers = [
-            self.ranker.tower(pack.input_ids, pack.attention_mask, some)
-            for pack, some in zip(batch.packs, embedded, strict=True)
-        ]
-        back = torch.argsort(torch.cat([pack.places for pack in batch.packs]))
-        return torch.cat([tower.pooled for tower in towers])[back], torch.cat(
-            [tower.form for tower in towers]
-        )[back]
-
-    def on_train_batch_start(self, batch: StyleBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by epoch and batch: a resumed run then draws what an uninterrupted one draws.
 
         Once an epoch is not enough: making a loader's iterator draws too, and at a resume it is made earlier.
@@ -67,7 +67,7 @@ class StyleLearner(pl.LightningModule):
         """Start the clock of the epoch."""
         self._began, self._spent = time.perf_counter(), 0.0
 
-    def on_train_batch_end(self, outputs: Any, batch: StyleBatch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the time that training took so far; validation, which follows, does not count."""
         self._spent = time.perf_counter() - self._began
 
@@ -75,49 +75,21 @@ class StyleLearner(pl.LightningModule):
         """Log the seconds of the epoch."""
         self.log("epoch_seconds", self._spent)
 
-    def training_step(self, batch: StyleBatch, _: int) -> Tensor:
-        """Give the loss: the sum of the hinges over tier pairs, plus the weighted mean of the triplets."""
-        scores, vectors = self(batch)
-        rank = self.rank_loss(scores, batch.eligible)
-        apart = self.triplet_loss(vectors, batch.triplet)
-        loss = rank + self.settings.triplet_weight * apart
-        size = len(batch.x)
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=size)
-        self.log("rank_loss", rank.detach(), batch_size=size)
-        self.log("triplet_loss", apart.detach(), batch_size=size)
-        return loss
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """Give the loss, and log it with its parts."""
+        losses, size = self.objective.losses(batch), self.objective.size(batch)
+        for name, value in losses.items():
+            self.log(name, value.detach(), prog_bar=name == "loss", batch_size=size)
+        return losses["loss"]
 
-    def rank_loss(self, scores: Tensor, eligible: Tensor) -> Tensor:
-        """Sum over tier pairs of the mean hinge over the groups that are eligible for the pair."""
-        tiers = self.settings.tiers
-        losses = []
-        for number, (better, worse) in enumerate(self.pairs):
-            rows = eligible[:, number]
-            a, b = scores[rows, tiers.index(better)], scores[rows, tiers.index(worse)]
-            losses.append(hinge(a, b, self.settings.margin))
-        return torch.stack(losses).sum()
-
-    def triplet_loss(self, vectors: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-        """Mean of the triplet losses over style vectors, zero where triplets are off."""
-        tiers, losses = self.settings.tiers, []
-        for name, roles in self.settings.triplet_roles.items():
-            anchor, positive, negative = (vectors[name][rows, tiers.index(tier)] for tier in roles)
-            losses.append(triplet(anchor, positive, negative, self.settings.triplet_margin))
-        return torch.stack(losses).mean() if losses else rows.sum() * 0.0
-
-    def validation_step(self, batch: StyleBatch, _: int) -> None:
-        """Count the pairs in strict order: all that are present, whatever their quality."""
-        scores, _vectors = self(batch)
-        for better, worse in self.pairs:
-            a, b = self.settings.tiers.index(better), self.settings.tiers.index(worse)
-            both = batch.present[:, a] & batch.present[:, b]
-            if both.any():
-                self.accuracy.update((scores[both, a] > scores[both, b]).float())
+    def validation_step(self, batch: Any, _: int) -> None:
+        """Keep what the batch contributes."""
+        self._seen.append(self.objective.validate(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the ordering accuracy, by which the epoch is chosen."""
-        self.log(METRIC, self.accuracy.compute(), prog_bar=True)
-        self.accuracy.reset()
+        """Log the figure by which the epoch is chosen."""
+        self.log(self.objective.metric, self.objective.figure(torch.cat(self._seen)), prog_bar=True)
+        self._seen = []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; the rate rises linearly, then falls linearly to zero over the steps there will be."""

@@ -2,8 +2,8 @@
 
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,21 @@ import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 import scar
 from scar.bundle import EVALUATION, FORMAT, GATE_ROWS, RANKER, TOKENIZER_CHECK, WEIGHTS, Bundle, new_bundle
 from scar.card import write_card
-from scar.encoding import PairEncoder
+from scar.encoding import Pair, PairEncoder
 from scar.files import atomic, write_json
 from scar.pools import digest
 from scar.serving.gates import hard_texts, save_gate_rows
-from scar.settings import StyleSettings
+from scar.settings import TrainSettings
 from scar.training.backbone import Backbone
-from scar.training.splits import Splits
-from scar.training.style import StyleRanker
+from scar.training.cross import CrossEncoder, HeadShape
+from scar.training.engine import Ranker
+from scar.training.style.model import StyleRanker
 
 GATE_PAIRS = 256
 SAMPLES = (
@@ -45,13 +46,19 @@ SAMPLES = (
 class Trained:
     """A ranker fresh from training, and all that the bundle says of it."""
 
-    ranker: StyleRanker
+    ranker: Ranker
     backbone: Backbone
     encoder: PairEncoder
-    settings: StyleSettings
-    splits: Splits
+    settings: TrainSettings
+    rows: Mapping[str, int]
+    """How many rows each part had, and what was left out."""
     steps: int
     files: Mapping[str, Path | None]
+    gate_pairs: Sequence[Pair]
+    """Held-out pairs that exports are compared on."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What ranker.json says of this kind alone."""
+    calibration: Mapping[str, Any] | None = None
 
 
 def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, *, overwrite: bool) -> None:
@@ -62,13 +69,11 @@ def save_bundle(out: Path, trained: Trained, evaluation: dict[str, Any] | None, 
         write_json(folder / RANKER, ranker)
         if evaluation is not None:
             write_json(folder / EVALUATION, {"data": "test part of the training data", **evaluation})
-        rows = trained.splits.validation or trained.splits.test or trained.splits.train
-        pairs = trained.encoder.encode([(row.turns, text) for row in rows for text in row.responses.values()])
-        save_gate_rows(folder / GATE_ROWS, pairs, GATE_PAIRS)
+        save_gate_rows(folder / GATE_ROWS, trained.encoder.encode(trained.gate_pairs), GATE_PAIRS)
         write_card(folder, ranker, evaluation)
 
 
-def write_model(folder: Path, ranker: StyleRanker, backbone: Backbone, encoder: PairEncoder) -> None:
+def write_model(folder: Path, ranker: Ranker, backbone: Backbone, encoder: PairEncoder) -> None:
     """Write what every bundle needs to be loaded: weights, encoder config, tokenizer and its check."""
     write_weights(folder / WEIGHTS, ranker.state_dict())
     backbone.model.config.save_pretrained(folder)
@@ -103,6 +108,8 @@ def describe(trained: Trained) -> dict[str, Any]:
     settings = trained.settings
     return {
         **describe_model(settings, trained.ranker, trained.backbone, trained.encoder),
+        **trained.more,
+        "calibration": trained.calibration,
         "trained_steps": trained.steps,
         "seed": settings.seed,
         "settings": json.loads(json.dumps(asdict(settings))),
@@ -112,19 +119,19 @@ def describe(trained: Trained) -> dict[str, Any]:
                 for name, path in trained.files.items()
                 if path
             },
-            "rows": trained.splits.counts(),
+            "rows": dict(trained.rows),
         },
         "versions": versions(),
     }
 
 
 def describe_model(
-    settings: StyleSettings, ranker: StyleRanker, backbone: Backbone, encoder: PairEncoder
+    settings: TrainSettings, ranker: Ranker, backbone: Backbone, encoder: PairEncoder
 ) -> dict[str, Any]:
     """Give the part of ranker.json that says what the ranker is, however it came about."""
     return {
         "format": FORMAT,
-        "kind": "style",
+        "kind": ranker.kind,
         "name": settings.name,
         "encoder": {
             "name": settings.encoder,
@@ -134,8 +141,7 @@ def describe_model(
             "hidden_size": backbone.hidden,
         },
         "text": asdict(encoder.settings),
-        "tiers": list(settings.tiers),
-        "head": {"width": settings.head_width, "pooling": ranker.pooling},
+        "head": ranker.head,
         "calibration": None,
     }
 
@@ -153,14 +159,21 @@ def versions() -> dict[str, str]:
     }
 
 
-def load_ranker(bundle: Bundle) -> StyleRanker:
+def load_ranker(bundle: Bundle) -> Ranker:
     """Load the ranker of a bundle in torch, every weight from its safetensors file."""
     config = AutoConfig.from_pretrained(bundle.path, trust_remote_code=False)
     # Eager attention is what exports and fuses for every architecture; the weights are the same.
     model = AutoModel.from_config(  # type: ignore[no-untyped-call]
         config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32
     )
-    head = bundle.ranker["head"]
-    ranker = StyleRanker(model, bundle.ranker["encoder"]["hidden_size"], head["width"], head["pooling"])
+    ranker = make_ranker(bundle.ranker, model)
     ranker.load_state_dict(load_file(bundle.path / WEIGHTS))
     return ranker.eval()
+
+
+def make_ranker(described: Mapping[str, Any], encoder: nn.Module) -> Ranker:
+    """Put on an encoder the head that ranker.json describes, its weights still random."""
+    head, hidden = described["head"], described["encoder"]["hidden_size"]
+    if described["kind"] == StyleRanker.kind:
+        return StyleRanker(encoder, hidden, head["width"], head["pooling"])
+    return CrossEncoder(encoder, hidden, HeadShape(**head), described["kind"])

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from scar.errors import InputError
 from scar.files import atomic, read_json, write_json
 from scar.serving.plan import differing
-from scar.training.learner import METRIC, StyleLearner
+from scar.training.learner import Learner
 
 STATE, LAST, BEST = "state.json", "last.ckpt", "best.safetensors"
 
@@ -53,9 +53,9 @@ def clear_state(folder: Path) -> None:
 class StopEarly(EarlyStopping):
     """Early stopping that a resumed training does not forget: one that had stopped stays stopped."""
 
-    def __init__(self, patience: int) -> None:
-        """Stop after `patience` epochs without a better validation accuracy."""
-        super().__init__(METRIC, mode="max", patience=patience, check_on_train_epoch_end=False)
+    def __init__(self, metric: str, patience: int) -> None:
+        """Stop after `patience` epochs without a better validation figure."""
+        super().__init__(metric, mode="max", patience=patience, check_on_train_epoch_end=False)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop at once where the state that was taken up says so."""
@@ -64,18 +64,18 @@ class StopEarly(EarlyStopping):
 
 
 class KeepBest(pl.Callback):
-    """Write the weights of the epoch with the best validation accuracy; the earlier epoch wins a tie."""
+    """Write the weights of the epoch with the best validation figure; the earlier epoch wins a tie."""
 
-    def __init__(self, folder: Path) -> None:
-        """Weights go to `folder`."""
-        self.folder = folder
+    def __init__(self, folder: Path, metric: str) -> None:
+        """Weights go to `folder`; `metric` is the figure, higher is better."""
+        self.folder, self.metric = folder, metric
         self.best: float | None = None
         self.epoch: int | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights where they are better than all before."""
-        assert isinstance(pl_module, StyleLearner)
-        score = float(trainer.callback_metrics[METRIC])
+        assert isinstance(pl_module, Learner)
+        score = float(trainer.callback_metrics[self.metric])
         if self.best is not None and score <= self.best:
             return
         self.best, self.epoch = score, trainer.current_epoch

@@ -13,8 +13,8 @@ from lightning.pytorch import loggers
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
 from scar.errors import InputError
-from scar.settings import StyleSettings
-from scar.training.data import on_gpu
+from scar.settings import TrainSettings
+from scar.training.batches import on_gpu
 from scar.training.state import LAST, KeepBest, StopEarly
 
 OURS = {"self", "callbacks", "logger", "enable_checkpointing"}
@@ -23,7 +23,7 @@ NOT_OURS = ("fsdp", "deepspeed", "spawn", "fork", "notebook")
 """Strategies that cut the weights up, or whose processes do not come back with them."""
 
 
-def make_trainer(settings: StyleSettings, work: Path, best: KeepBest, *, validated: bool) -> pl.Trainer:
+def make_trainer(settings: TrainSettings, work: Path, best: KeepBest, *, validated: bool) -> pl.Trainer:
     """Make the Trainer; InputError names the argument or logger that does not do."""
     callbacks: list[Callback] = [
         ModelCheckpoint(
@@ -33,7 +33,7 @@ def make_trainer(settings: StyleSettings, work: Path, best: KeepBest, *, validat
     if validated:
         callbacks.append(best)
         if settings.patience:
-            callbacks.append(StopEarly(settings.patience))
+            callbacks.append(StopEarly(best.metric, settings.patience))
     if sys.stderr.isatty():
         callbacks.append(TQDMProgressBar())
     arguments = _defaults(settings, work) | _given(settings.trainer)
@@ -43,7 +43,7 @@ def make_trainer(settings: StyleSettings, work: Path, best: KeepBest, *, validat
         raise InputError(f"trainer: {error}") from None
 
 
-def _defaults(settings: StyleSettings, work: Path) -> dict[str, Any]:
+def _defaults(settings: TrainSettings, work: Path) -> dict[str, Any]:
     bf16 = on_gpu(settings) and torch.cuda.is_bf16_supported(including_emulation=False)
     return {
         "max_epochs": settings.epochs,
@@ -72,7 +72,7 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return dict(arguments)
 
 
-def _loggers(settings: StyleSettings, work: Path) -> list[Any]:
+def _loggers(settings: TrainSettings, work: Path) -> list[Any]:
     """Make the recipe's loggers: classes of lightning.pytorch.loggers by name, nothing else."""
     made = []
     for name, arguments in settings.logger.items():

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scar.encoding import PairEncoder, TextEncoder, TextSettings
 from scar.pools import read_tiers
 from scar.settings import StyleSettings
-from scar.training.data import GroupBatches, Groups, teaching_rows
+from scar.training.batches import LengthBatches
+from scar.training.style.data import Groups, teaching_rows
 from tests.make import tier_rows, tiny_tokenizer, write_jsonl
 
 
@@ -30,7 +31,9 @@ def groups_of(tmp_path, encoder, rows, **more):
 def text_of(batch, place):
     """Find a text's ids in the packs of a batch."""
     for pack in batch.packs:
-        for ids, mask, where in zip(pack.input_ids, pack.attention_mask, pack.places, strict=True):
+        for ids, mask, where in zip(
+            pack.feeds["input_ids"], pack.feeds["attention_mask"], pack.places, strict=True
+        ):
             if where == place:
                 return ids[mask.bool()].tolist()
     raise AssertionError(f"no text at place {place}")
@@ -76,10 +79,10 @@ def test_rows_without_a_teaching_pair_leave_before_loading(tmp_path, encoder):
 @given(n=st.integers(1, 70), size=st.integers(1, 9), world=st.integers(1, 4), epoch=st.integers(0, 3))
 def test_an_epoch_holds_every_group_and_every_process_as_many_steps(n, size, world, epoch):
     lengths = np.random.default_rng(n).integers(1, 99, n)
-    shares = [list(GroupBatches(lengths, size, 7, epoch, rank, world)) for rank in range(world)]
+    shares = [list(LengthBatches(lengths, size, 7, epoch, rank, world)) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
     assert all(
-        len(GroupBatches(lengths, size, 7, epoch, rank, world)) == len(shares[rank]) for rank in range(world)
+        len(LengthBatches(lengths, size, 7, epoch, rank, world)) == len(shares[rank]) for rank in range(world)
     )
     assert {group for share in shares for batch in share for group in batch} == set(range(n))
     if world == 1:
@@ -88,14 +91,14 @@ def test_an_epoch_holds_every_group_and_every_process_as_many_steps(n, size, wor
 
 def test_an_epochs_order_depends_on_seed_and_epoch_alone():
     lengths = np.arange(1, 40)
-    first = list(GroupBatches(lengths, 4, 1, 0))
-    assert first == list(GroupBatches(lengths, 4, 1, 0))
-    assert first != list(GroupBatches(lengths, 4, 1, 1))
-    assert first != list(GroupBatches(lengths, 4, 2, 0))
+    first = list(LengthBatches(lengths, 4, 1, 0))
+    assert first == list(LengthBatches(lengths, 4, 1, 0))
+    assert first != list(LengthBatches(lengths, 4, 1, 1))
+    assert first != list(LengthBatches(lengths, 4, 2, 0))
 
 
 def test_the_last_batch_may_hold_one_group(tmp_path, encoder):
     groups, _ = groups_of(tmp_path, encoder, tier_rows(33))
-    sizes = [len(batch) for batch in GroupBatches(groups.lengths, 32, 0, 0)]
+    sizes = [len(batch) for batch in LengthBatches(groups.lengths, 32, 0, 0)]
     assert sorted(sizes) == [1, 32]
     assert groups.batch([0]).x.shape == torch.Size([1])

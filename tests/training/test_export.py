@@ -9,12 +9,12 @@ import pytest
 from onnx import numpy_helper
 
 from scar import Record, Scorer
-from scar.bundle import HEAD, TOWER, Bundle, seal
+from scar.bundle import GRAPHS, HEAD, TOWER, Bundle, seal
 from scar.cli import main
 from scar.encoding import PairEncoder
 from scar.serving.gates import Reference, load_gate_rows
 from scar.training import export
-from scar.training.engine import torch_towers
+from scar.training.engine import torch_model
 from scar.training.export import gated
 from scar.training.save import load_ranker
 from tests.make import pool_rows, tier_rows, tiny_encoder, write_jsonl
@@ -25,7 +25,7 @@ def reference(bundle):
     opened = Bundle.open(bundle)
     encoder = PairEncoder.of_bundle(opened)
     return Reference.of(
-        torch_towers(load_ranker(opened), 0, 512), load_gate_rows(bundle / "gate_rows.npz"), encoder
+        torch_model(load_ranker(opened), 0, 512), load_gate_rows(bundle / "gate_rows.npz"), encoder
     )
 
 
@@ -62,9 +62,9 @@ def corrupt(path, name_part):
 def test_the_gate_refuses_a_corrupted_weight(bundle, reference, tmp_path, graph, weight):
     for name in (TOWER, HEAD):
         shutil.copy(bundle / name, tmp_path / name)
-    assert gated(TOWER, tmp_path, reference, 0)["passed"]
+    assert gated(TOWER, GRAPHS["style"], tmp_path, reference, 0)["passed"]
     corrupt(tmp_path / graph, weight)
-    record = gated(TOWER, tmp_path, reference, 0)
+    record = gated(TOWER, GRAPHS["style"], tmp_path, reference, 0)
     assert not record["passed"] and "differ" in record["reason"]
 
 
@@ -144,5 +144,5 @@ def test_every_architecture_trains_exports_and_scores_without_torch(kind, tmp_pa
     plain = [{"instruction": row["instruction"], "response": row["responses"]["direct"]} for row in rows]
     records = [Record.plain(row["instruction"], row["response"]) for row in plain]
     pairs = encode.encode((record.turns, record.response) for record in records)
-    want = torch_towers(load_ranker(opened), encode.settings.pad_id, 512).score(pairs)
+    want = torch_model(load_ranker(opened), encode.settings.pad_id, 512).score(pairs)
     np.testing.assert_allclose(scorer.score(plain), want, atol=1e-5)

@@ -15,10 +15,10 @@ from scar.cli import main
 from scar.encoding import PairEncoder
 from scar.errors import InputError
 from scar.training.backbone import load
-from scar.training.engine import torch_towers
+from scar.training.engine import torch_model
 from scar.training.gte import gte_config
 from scar.training.keys import Differences, gives_pooler_output, load_encoder
-from scar.training.style import StyleRanker
+from scar.training.style.model import StyleRanker
 from tests.make import pool_rows, tiny_tokenizer, write_jsonl
 
 HIDDEN, WIDTH = 32, 24
@@ -125,7 +125,7 @@ def test_a_gte_checkpoint_scores_as_the_native_model(tmp_path):
     assert described["encoder"]["model_type"] == "gte" and described["head"]["pooling"] == "first_token"
     rows = [Record.plain(row["instruction"], row["response"]) for row in pool_rows(40)]
     pairs = PairEncoder.of_bundle(Bundle.open(tmp_path / "b")).encode((r.turns, r.response) for r in rows)
-    wanted = torch_towers(ranker, 0, 2048).score(pairs)
+    wanted = torch_model(ranker, 0, 2048).score(pairs)
     assert wanted.std() > 1e-3
     np.testing.assert_allclose(Scorer.load(tmp_path / "b").score(rows), wanted, atol=1e-6)
 

@@ -18,8 +18,8 @@ from scar import Scorer
 from scar.bundle import Bundle
 from scar.cli import main
 from scar.training.backbone import load
-from scar.training.fit import train_style
 from scar.training.save import load_ranker
+from scar.training.style.train import train_style
 from tests.make import pool_rows, tier_rows, tiny_encoder, write_jsonl
 from tests.training.fake_hub import FakeHub
 

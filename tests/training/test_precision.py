@@ -11,7 +11,7 @@ from scar.bundle import Bundle
 from scar.cli import main
 from scar.errors import InputError
 from scar.training import backbone, sources
-from scar.training.data import batch_tokens, on_gpu
+from scar.training.batches import batch_tokens, on_gpu
 from scar.training.state import LAST, folder_for
 from tests.make import tier_rows, tiny_encoder, write_jsonl
 
@@ -105,7 +105,7 @@ def test_a_training_that_had_stopped_early_stays_stopped_when_it_is_taken_up(
         raise OSError(28, "No space left on device", "model.safetensors")
 
     with monkeypatch.context() as broken:
-        broken.setattr("scar.training.fit.save_bundle", accident)
+        broken.setattr("scar.training.style.train.save_bundle", accident)
         assert main(command(encoder, data, tmp_path / "b", *flags)) == 1
     assert (folder_for(tmp_path / "b") / LAST).is_file() and not (tmp_path / "b").exists()
     assert main(command(encoder, data, tmp_path / "b", *flags)) == 0

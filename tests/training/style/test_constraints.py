@@ -7,7 +7,7 @@ import pytest
 from scar.errors import InputError
 from scar.records import Tiers, Turn
 from scar.settings import StyleSettings
-from scar.training.constraints import check_tiers, eligible, passes, resolve_mode
+from scar.training.style.constraints import check_tiers, eligible, passes, resolve_mode
 
 SETTINGS = StyleSettings()
 

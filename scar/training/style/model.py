@@ -3,9 +3,7 @@
 N texts or pairs, L tokens, H the encoder's width. A text is encoded once, whatever pairs it stands in.
 """
 
-import inspect
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +22,8 @@ class Tower(NamedTuple):
 class StyleRanker(nn.Module):
     """A shared encoder, an MLP for the surprisal of a response given its instruction, an MLP for the score."""
 
+    kind = "style"
+
     def __init__(self, encoder: nn.Module, hidden: int, width: int, pooling: str) -> None:
         """`pooling` is `pooler` or `first_token`: what stands for a text; `width` is L of the paper's code."""
         super().__init__()
@@ -35,6 +35,11 @@ class StyleRanker(nn.Module):
         self.relation = nn.Sequential(nn.Linear(2 * hidden, width), nn.ReLU(), nn.Linear(width, hidden))
         self.output = nn.Sequential(nn.Linear(2 * hidden, width), nn.ReLU(), nn.Linear(width, 1))
 
+    @property
+    def head(self) -> dict[str, Any]:
+        """What ranker.json says of the head."""
+        return {"width": self.output[0].out_features, "pooling": self.pooling}
+
     def tower(self, input_ids: Tensor, attention_mask: Tensor, embedded: Tensor | None = None) -> Tower:
         """Encode texts: ids and mask (N, L), or in place of the ids their embeddings (N, L, H)."""
         text = {"input_ids": input_ids} if embedded is None else {"inputs_embeds": embedded}
@@ -44,18 +49,6 @@ class StyleRanker(nn.Module):
         # Pooling in fp32: under autocast the states are bf16.
         states = states.float()
         return Tower(pooled.float(), masked_max(states, attention_mask), masked_mean(states, attention_mask))
-
-    def embed(self, batches: Sequence[Tensor]) -> list[Tensor | None]:
-        """Look up the token embeddings of several batches of ids in one step.
-
-        The gradient of a look-up is as large as the whole vocabulary: one for all batches costs a fraction of one each.
-        """
-        if "inputs_embeds" not in inspect.signature(self.encoder.forward).parameters:
-            return [None] * len(batches)
-        table = self.encoder.get_input_embeddings()  # type: ignore[operator]
-        flat = table(torch.cat([ids.reshape(-1) for ids in batches]))
-        pieces = torch.split(flat, [ids.numel() for ids in batches])
-        return [piece.view(*ids.shape, -1) for piece, ids in zip(pieces, batches, strict=True)]
 
     def surprisal(self, x_pooled: Tensor, y_pooled: Tensor) -> Tensor:
         """Give the surprisal vector of responses given their instructions, (N, H)."""

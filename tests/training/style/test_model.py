@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from scar.training import backbone, sources
-from scar.training.style import StyleRanker
+from scar.training.backbone import embed
+from scar.training.style.model import StyleRanker
 from tests.make import tiny_encoder
 
 
@@ -44,7 +45,7 @@ def test_a_batch_of_one_is_a_batch(ranker):
 
 def test_embedding_first_gives_what_ids_give(ranker):
     ids = [torch.randint(5, 90, (2, 7)), torch.randint(5, 90, (1, 4))]
-    for batch, embedded in zip(ids, ranker.embed(ids), strict=True):
+    for batch, embedded in zip(ids, embed(ranker.encoder, ids), strict=True):
         mask = torch.ones_like(batch)
         torch.testing.assert_close(ranker.tower(batch, mask).form, ranker.tower(batch, mask, embedded).form)
 
@@ -57,7 +58,7 @@ def test_embedding_first_holds_for_padded_texts_of_every_architecture(tmp_path, 
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     ids[1, 5:] = model.config.pad_token_id
-    (embedded,) = ranker.embed([ids])
+    (embedded,) = embed(ranker.encoder, [ids])
     for a, b in zip(ranker.tower(ids, mask), ranker.tower(ids, mask, embedded), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
 

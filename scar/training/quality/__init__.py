@@ -1,0 +1,1 @@
+"""The quality classifier: its objectives, its data, its loss."""

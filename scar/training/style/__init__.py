@@ -1,0 +1,1 @@
+"""The style ranker (SCAR): its network, its data, its loss."""
