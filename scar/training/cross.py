@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from scar.training.backbone import masked_mean
+from scar.errors import InputError
+from scar.settings import TrainSettings
+from scar.training.backbone import Backbone, freeze, masked_mean
 
 
 class Judgement(NamedTuple):
@@ -83,3 +85,20 @@ class CrossEncoder(nn.Module):
             pooled = {"first_token": states[:, 0], "mean": mean}.get(self.shape.pooling)
             vector = out.pooler_output.float() if pooled is None else pooled
             return Judgement(self.output(self.hidden(vector)).squeeze(-1), mean)
+
+
+def build_cross(backbone: Backbone, settings: TrainSettings, kind: str, pooling: str) -> CrossEncoder:
+    """Put a head with seeded weights on an encoder; `auto` takes the pooler where it is trained, else the first token."""
+    if pooling == "auto":
+        pooling = "pooler" if backbone.trained_pooler else "first_token"
+    if pooling == "pooler" and not backbone.trained_pooler:
+        raise InputError(
+            f"pooling: the encoder {settings.encoder} has no trained pooler; use first_token or mean"
+        )
+    torch.manual_seed(settings.seed)
+    # A trained pooler is a hidden layer already.
+    shape = HeadShape(pooling, None if pooling == "pooler" else "gelu")  # type: ignore[arg-type]
+    ranker = CrossEncoder(backbone.model, backbone.hidden, shape, kind)
+    freeze(ranker.encoder, settings.freeze_layers)
+    # transformers loads in evaluation mode, and Lightning leaves modes alone: dropout would never run.
+    return ranker.train()
