@@ -82,6 +82,11 @@ def test_an_isotonic_curve_is_straight_between_knots_and_flat_beyond_them():
     assert told == pytest.approx([0.1, 0.1, 0.1, 0.3, 0.5, 0.7, 0.9, 0.9, 0.9])
 
 
+def test_a_piece_too_steep_for_a_float_stays_below_its_upper_knot():
+    curve = Isotonic((0.0, 1e-310, 1.0), (0.1, 0.6, 0.7))
+    assert curve.apply(np.asarray([0.0, 5e-311, 1e-310])).tolist() == np.float32([0.1, 0.6, 0.6]).tolist()
+
+
 @given(st.lists(COARSE, min_size=1, max_size=30), COARSE)
 def test_percentiles_are_scipys_by_mid_rank(reference, score):
     told = Percentiles(tuple(sorted(reference))).apply(np.asarray([score]))

@@ -59,10 +59,9 @@ def fit_temperature(scores: Scores, labels: ArrayLike) -> Temperature:
         return float(np.mean(np.logaddexp(0, logits) - y * logits))
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
-    # The search never lands on an end of its interval.
-    log_t = min((found.x, low, high), key=loss)
-    at_bound = bool(min(log_t - low, high - log_t) < 1e-6)
-    return Temperature(float(np.exp(log_t)), {**_facts(scores, y, "temperature"), "at_bound": at_bound})
+    # The search comes near an end of its interval and never lands on it.
+    at_bound = bool(min(found.x - low, high - found.x) < 1e-4)
+    return Temperature(float(np.exp(found.x)), {**_facts(scores, y, "temperature"), "at_bound": at_bound})
 
 
 def fit_isotonic(scores: Scores, labels: ArrayLike) -> Isotonic:

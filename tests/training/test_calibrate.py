@@ -70,6 +70,7 @@ def test_soft_labels_give_the_temperature_of_the_rows_that_they_stand_for():
 def test_separated_classes_are_no_certainty():
     found = fit_temperature(np.asarray([-5.0, -5, 5, 5]), np.asarray([0, 0, 1, 1]))
     assert found.facts["at_bound"]
+    assert not fit_temperature(*overconfident(200)).facts["at_bound"]
     assert found.apply(np.asarray([5.0]))[0] == pytest.approx(5 / 6)  # (n + 1) / (n + 2)
 
 
@@ -234,7 +235,9 @@ def test_an_honest_error_is_that_of_fits_on_the_other_folds():
 
 def test_the_method_of_an_honest_error_is_that_of_all_rows():
     z, y = overconfident(1100)  # a fold's training part has fewer than 1,000
-    assert honest_errors(z, y, np.arange(1100), seed=0)["method"] == "isotonic"
+    errors = honest_errors(z, y, np.arange(1100), seed=0)
+    assert errors == honest_errors(z, y, np.arange(1100), method="isotonic", seed=0)
+    assert errors != honest_errors(z, y, np.arange(1100), method="temperature", seed=0)
 
 
 def test_an_honest_error_takes_ids_of_any_kind_and_leaves_out_rows_without_a_score():
@@ -269,6 +272,11 @@ def test_percentiles_of_a_large_pool_are_close_ties_or_not(n, digits):
     told = found.apply(some)
     assert told == pytest.approx([percentileofscore(pool, score, kind="mean") for score in some], abs=0.2)
     assert found.apply(np.asarray([pool.min() - 1, pool.max() + 1])).tolist() == [0, 100]
+
+
+def test_a_score_ties_with_itself_whatever_float_the_pool_was():
+    pool = np.asarray([0.1, 0.2, 0.3])
+    assert fit_percentiles(pool).apply(pool.astype(np.float32))[1] == 50
 
 
 def test_percentiles_count_what_has_no_score_and_need_one_that_has():
