@@ -28,7 +28,7 @@ LIGHT_DOORS = [
 ]
 LAYERS = (
     {"records", "errors", "settings", "files", "bundle", "tokens"},
-    {"formats", "encoding", "evaluation", "card", "original"},
+    {"formats", "encoding", "evaluation", "calibration", "card", "original"},
     {"pools", "runs"},
     {"selection", "tiers", "inspection"},
     {"serving"},
@@ -41,6 +41,7 @@ SERVING_SIDE = [
     "original",
     "encoding",
     "evaluation",
+    "calibration",
     "pools",
     "runs",
     "selection",
