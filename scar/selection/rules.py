@@ -212,6 +212,7 @@ class Chain(_Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Run the stages, and keep for each record which of them dropped it."""
+        rows.finite()  # what orders the result is asked for before a stage can hide a hole in it
         reasons = np.where(rows.eligible, KEPT, NOT_ELIGIBLE).astype(np.int16)
         for number, rule in enumerate(self.rules):
             dropped = rows.eligible & (rule.select(rows).reasons != KEPT)

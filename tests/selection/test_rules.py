@@ -128,6 +128,12 @@ def test_an_eligible_record_without_a_score_is_an_error_that_names_it(rule):
         rule.select(broken)
 
 
+def test_a_hole_in_the_score_that_orders_a_chain_is_an_error_though_no_stage_uses_it():
+    scored = rows(0.0, 1.0, 2.0, other=[0.5, NAN, 1.0])
+    with pytest.raises(InputError, match="no finite 'other', the first is record 1"):
+        (Above(0, by="style") + TopK(1, by="style")).select(Scored(scored.load, scored.eligible, "other"))
+
+
 def test_an_infinite_score_is_an_error():
     with pytest.raises(InputError, match="record 1"):
         TopK(1).select(rows(0.0, math.inf))
