@@ -1,0 +1,1 @@
+"""The quality classifier: a cross-encoder taught by labels, grades or preferred pairs."""
