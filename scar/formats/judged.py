@@ -54,7 +54,7 @@ def _single(row: Row, layout: Layout, record: Record, wanted: str) -> Judged | S
     if wanted != "labels":
         given = layout.field(row, "score")
         # Where a label says enough, what else a file calls `score` is its own affair.
-        score = number(given) if label is not None else _score(given, layout.column("score"), record.address)
+        score = _number(given) if label is not None else _score(given, layout.column("score"), record.address)
     if label is None and score is None:
         names = {"labels": ("label",), "graded": ("score",)}.get(wanted, ("label", "score"))
         there = " and ".join(f"{layout.column(name)!r}" for name in names)
@@ -90,10 +90,8 @@ def _made(
 def _label(given: Any, column: str, address: Address) -> float | None:
     if _missing(given):
         return None
-    if isinstance(given, str):
-        value = _WORDS.get(given.strip().casefold(), _parsed(given))
-    else:
-        value = float(given) if isinstance(given, bool) else number(given)
+    word = str(given).strip().casefold() if isinstance(given, str | bool) else ""
+    value = _WORDS[word] if word in _WORDS else _number(given)
     if value not in (0.0, 1.0):
         raise InputError(f"{_place(address)}: {column!r} is {given!r:.80}, not a label: {_LABEL}")
     return value
@@ -102,7 +100,7 @@ def _label(given: Any, column: str, address: Address) -> float | None:
 def _score(given: Any, column: str, address: Address) -> float | None:
     if _missing(given):
         return None
-    value = _parsed(given) if isinstance(given, str) else number(given)
+    value = _number(given)
     if value is None:
         raise InputError(f"{_place(address)}: {column!r} is {given!r:.80}, not a number: {_NUMBER}")
     return value
@@ -115,10 +113,10 @@ def _missing(given: Any) -> bool:
     return given is None or (isinstance(given, float) and math.isnan(given))
 
 
-def _parsed(given: str) -> float | None:
-    """Give the number that a text is: all that a csv cell can hold."""
+def _number(given: Any) -> float | None:
+    """Give a finite number, also where it is written as text, which is all that a csv cell can hold."""
     try:
-        return number(float(given))
+        return number(float(given) if isinstance(given, str) else given)
     except ValueError:
         return None
 
