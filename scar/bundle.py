@@ -41,8 +41,10 @@ GRAPHS = {
     "unseen": Graphs(MODEL, FUSED_MODEL),
 }
 """The graphs of each kind of ranker."""
-CALIBRATED, P_SEEN = ("p", "percentile"), "p_seen"
-"""Endings of the columns that a calibration adds; the column of the probability of seen."""
+CALIBRATED = {"probability": "p", "percentile": "percentile"}
+"""Parts of a calibration, and the endings of the columns that they add."""
+P_SEEN = "p_seen"
+"""The column of the probability of seen."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,9 @@ class Bundle:
 def score_columns(ranker: Mapping[str, Any]) -> list[str]:
     """List the columns of numbers that a ranker with this ranker.json gives: what a rule can order by.
 
-    A calibration holds what it gives by the endings of the columns: `p`, `percentile`.
     """
     name, calibration = ranker["name"], ranker.get("calibration") or {}
-    calibrated = [f"{name}_{ending}" for ending in CALIBRATED if calibration.get(ending) is not None]
+    calibrated = [f"{name}_{ending}" for part, ending in CALIBRATED.items() if calibration.get(part)]
     seen = [P_SEEN] if ranker["kind"] == "unseen" else []
     return [name, f"{name}_tokens", *calibrated, *seen]
 
