@@ -41,8 +41,9 @@ GRAPHS = {
     "unseen": Graphs(MODEL, FUSED_MODEL),
 }
 """The graphs of each kind of ranker."""
-CALIBRATED = {"probability": "p", "percentile": "percentile"}
+ENDINGS = {"probability": "p", "percentile": "percentile"}
 """Parts of a calibration, and the endings of the columns that they add."""
+CALIBRATED = tuple(ENDINGS.values())
 P_SEEN = "p_seen"
 """The column of the probability of seen."""
 
@@ -108,11 +109,9 @@ class Bundle:
 
 
 def score_columns(ranker: Mapping[str, Any]) -> list[str]:
-    """List the columns of numbers that a ranker with this ranker.json gives: what a rule can order by.
-
-    """
+    """List the columns of numbers that a ranker with this ranker.json gives: what a rule can order by."""
     name, calibration = ranker["name"], ranker.get("calibration") or {}
-    calibrated = [f"{name}_{ending}" for part, ending in CALIBRATED.items() if calibration.get(part)]
+    calibrated = [f"{name}_{ending}" for part, ending in ENDINGS.items() if calibration.get(part)]
     seen = [P_SEEN] if ranker["kind"] == "unseen" else []
     return [name, f"{name}_tokens", *calibrated, *seen]
 
