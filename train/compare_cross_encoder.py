@@ -181,7 +181,9 @@ def report(out: Path) -> None:
     low, high = paired(rows, *(np.asarray(each["scores"]) for each in done.values()))
     print(f"ours - CrossEncoder: [{low:+.1%}, {high:+.1%}] (95 %, instructions redrawn {RESAMPLES} times)")
     for name, each in done.items():
-        print(f"{name}: {each['seconds']:.0f} s, length correlation {found[name]['length_correlation']['spearman']:.2f}")
+        print(
+            f"{name}: {each['seconds']:.0f} s, length correlation {found[name]['length_correlation']['spearman']:.2f}"
+        )
     print(f"time: {done['ours']['seconds'] / done['cross_encoder']['seconds']:.2f} of the CrossEncoder's")
 
 
