@@ -97,15 +97,19 @@ def fold_of(groups: Groups, seen: Seen, *, folds: int = 5, seed: int = 0) -> NDA
 
 def _check(groups: Groups, seen: Seen, folds: int) -> None:
     if folds < 2:
-        raise InputError(f"folds: {folds} is too few; a row is scored by models of the other folds, so give at least 2")
+        raise InputError(
+            f"folds: {folds} is too few; a row is scored by models of the other folds, so give at least 2"
+        )
     for name, rows in (("seen rows", seen), ("candidates", ~seen)):
         if not rows.any():
-            raise InputError(f"there are no {name}: both seen rows and candidates are needed to tell them apart")
+            raise InputError(
+                f"there are no {name}: both seen rows and candidates are needed to tell them apart"
+            )
         n = len(np.unique(groups[rows]))
         if n < folds:
             raise InputError(
-                f"the {int(rows.sum())} {name} are {n} groups (same instruction or near-duplicates), too few for {folds} "
-                f"folds: give more rows" + (f", or {n} folds" if n > 1 else "")
+                f"the {int(rows.sum())} {name} are {n} groups (same instruction or near-duplicates), too few for "
+                f"{folds} folds: give more rows" + (f", or {n} folds" if n > 1 else "")
             )
 
 

@@ -102,7 +102,7 @@ def prior_corrected(logits: Floats, share_seen: float) -> Floats:
     """
     if not 0 < share_seen < 1:
         raise ValueError(f"share_seen: {share_seen} is not between 0 and 1")
-    return logits + np.log(share_seen / (1 - share_seen))
+    return logits + float(np.log(share_seen / (1 - share_seen)))
 
 
 def score_of(logits: Floats, prefer: Prefer) -> Floats:

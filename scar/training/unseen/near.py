@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 SIMILAR = 0.7
 BANDS, VALUES = 25, 5
 SLACK = 0.2
-"""A pair whose signatures agree in less than SIMILAR - SLACK of 125 values is not verified: five standard deviations."""
+"""A pair whose 125 values agree in less than SIMILAR - SLACK is not verified: five standard deviations."""
 NEIGHBOURS = 100
 """Each text is compared with so many others of its bucket, so that a bucket of n texts costs n, not n^2."""
 WORDS, CHARACTERS = 3, 5
@@ -118,9 +118,7 @@ def _candidates(signatures: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
     Own banding, not datasketch's index: an index answers a bucket of n texts n times with n names.
     """
     for band in range(BANDS):
-        _, bucket = np.unique(
-            signatures[:, band * VALUES : (band + 1) * VALUES], axis=0, return_inverse=True
-        )
+        _, bucket = np.unique(signatures[:, band * VALUES : (band + 1) * VALUES], axis=0, return_inverse=True)
         order = np.argsort(bucket.ravel(), kind="stable")
         for distance in range(1, min(NEIGHBOURS, len(order) - 1) + 1):
             a, b = order[:-distance], order[distance:]

@@ -55,13 +55,15 @@ def telling_ngrams(
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False))
     seen, fold = seen[rows], fold[rows]
-    names, kinds, columns = _count([texts[row][:MOST_CHARACTERS] for row in rows])
+    names, kinds, columns = _count([texts[row][:MOST_CHARACTERS] for row in rows.tolist()])
     if not len(names):
         return None
     scores = np.empty(len(rows))
     for number in np.unique(fold):
         held_out = fold == number
-        scores[held_out] = _model().fit(columns[~held_out], seen[~held_out]).decision_function(columns[held_out])
+        scores[held_out] = (
+            _model().fit(columns[~held_out], seen[~held_out]).decision_function(columns[held_out])
+        )
     weights = _model().fit(columns, seen).coef_[0]
     shares = [np.asarray((columns[side] > 0).mean(axis=0)).ravel() for side in (seen, ~seen)]
     order = np.argsort(weights, kind="stable")
