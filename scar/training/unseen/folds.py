@@ -8,7 +8,6 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from scar.errors import InputError
 from scar.records import Record, Tiers
@@ -82,16 +81,34 @@ def fold_of(groups: Groups, seen: Seen, *, folds: int = 5, seed: int = 0) -> NDA
     """
     seen = np.asarray(seen, dtype=bool)
     _check(groups, seen, folds)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    fold = np.empty(len(groups), dtype=np.int16)
-    for number, (_, held_out) in enumerate(splitter.split(seen, seen, groups)):
-        fold[held_out] = number
+    names, group = np.unique(groups, return_inverse=True)
+    sizes = np.column_stack([np.bincount(group[rows], minlength=len(names)) for rows in (seen, ~seen)])
+    fold = _dealt(sizes, folds, seed)[group]
     for name, rows in (("seen rows", seen), ("candidates", ~seen)):
         empty = np.flatnonzero(np.bincount(fold[rows], minlength=folds) == 0)
         if len(empty):
             raise InputError(
                 f"fold {empty[0]} of {folds} has no {name}: too many of them belong together; ask for fewer folds"
             )
+    return fold
+
+
+def _dealt(sizes: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int16]:
+    """Deal groups of so many seen rows and candidates (groups, 2), large ones first, each to the emptiest fold.
+
+    Emptiest by the classes of the group at hand; the smaller fold wins a tie. scikit-learn's StratifiedGroupKFold
+    balances the spread of each class alone: beside one huge group it made folds of 68 and 8 rows for 60 and 10.
+    """
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(-sizes[order].sum(axis=1), kind="stable")]
+    total = sizes.sum()
+    price = (total / sizes.sum(axis=0)) ** 2
+    held = np.zeros((folds, 2))
+    fold = np.empty(len(sizes), dtype=np.int16)
+    for group in order:
+        cost = held @ (sizes[group] * price) + held.sum(axis=1) / (total + 1)
+        fold[group] = cost.argmin()
+        held[fold[group]] += sizes[group]
     return fold
 
 
