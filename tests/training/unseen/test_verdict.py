@@ -141,7 +141,7 @@ def test_length_is_no_discovery_where_it_tells_nothing():
 
 @pytest.mark.slow
 def test_nulls_are_told_apart_in_few_cases_in_a_hundred():
-    """Random labels on clustered embeddings: unstretched, the interval is above .5 for about one null in ten."""
+    """Random labels on clustered embeddings: unstretched, the interval is above .5 for 9 of these 100."""
     told = 0
     for seed in range(100):
         random = np.random.default_rng(seed)
@@ -151,4 +151,4 @@ def test_nulls_are_told_apart_in_few_cases_in_a_hundred():
         fold = fold_of(groups, seen, seed=seed)
         scores = out_of_fold(x, seen, fold)
         told += verdict_of(OutOfFold(scores, seen, fold, groups), scores, seed=seed).told_apart
-    assert told <= 7
+    assert told <= 5
