@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.errors import InputError
-from scar.records import Record, Tiers
-from scar.training.splits import instruction_key
+from scar.records import Record, instruction_key, normalised
 from scar.training.unseen.near import Components, join_near
-from scar.training.unseen.signal import On, normalised, signal_of
+from scar.training.unseen.signal import On, signal_of
 
 LEAST_SHARED = 40
 """Characters from which on two rows with one response are copies. "Positive." answers unrelated questions."""
@@ -28,7 +27,7 @@ def groups_of(records: Sequence[Record], *, on: On = "both", seed: int = 0) -> G
     Together belong rows with the same instruction, with the same response (where it is looked at, and long enough
     to be a copy or all that is looked at), and with near-duplicate text. Numbers follow from the texts alone.
     """
-    asked = [instruction_key(Tiers(record.turns, {})) for record in records]
+    asked = [instruction_key(record) for record in records]
     texts = [normalised(signal_of(record, on)) for record in records]
     together = Components(len(records))
     _join_equal(asked, together)

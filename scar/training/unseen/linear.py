@@ -5,19 +5,19 @@ from candidates better (AUC .723 against .711).
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from scar.settings.unseen import Prefer
 from scar.training.unseen.folds import Seen
 
 STRENGTH = 0.001
 """Inverse strength of the L2 penalty. Chosen by inner folds it gave no better AUC, and noticed fewer small changes."""
 STEPS = 1000
 
-Prefer = Literal["novel", "similar"]
 Floats = NDArray[np.float64]
 Embeddings = NDArray[np.floating[Any]]
 

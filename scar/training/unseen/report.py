@@ -3,8 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from scar.training.unseen.linear import Prefer
-from scar.training.unseen.signal import On
+from scar.settings.unseen import On, Prefer
 from scar.training.unseen.telling import Telling
 from scar.training.unseen.verdict import Verdict
 

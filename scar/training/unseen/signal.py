@@ -1,11 +1,8 @@
 """The text that a seen-vs-unseen classifier looks at: the instruction, the response, or both."""
 
-from typing import Literal
-
 from scar.encoding import Template
 from scar.records import Record
-
-On = Literal["instruction", "response", "both"]
+from scar.settings.unseen import On
 
 
 def signal_of(record: Record, on: On, template: Template | None = None) -> str:
@@ -14,8 +11,3 @@ def signal_of(record: Record, on: On, template: Template | None = None) -> str:
         return record.response
     asked = (template or Template()).render(record.turns)
     return asked if on == "instruction" else f"{asked}\n\n{record.response}"
-
-
-def normalised(text: str) -> str:
-    """Give a text without its case and white space, as `instruction_key` does: they do not make another text."""
-    return " ".join(text.casefold().split())

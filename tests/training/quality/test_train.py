@@ -35,7 +35,7 @@ def labelled(n, share=0.5, seed=0):
         rows.append(
             {
                 "instruction": f"what is {sentence(number // 2, 3)} {number // 2}",
-                "response": sentence(f"{seed} {number}", 4 + number % 9, [word] * 12),
+                "response": sentence(f"{seed} {number}", 4 + number % 9, [word] * 300),
                 "label": int(good),
                 "source": f"s{number % 2}",
             }
@@ -54,8 +54,8 @@ def paired(n):
     return [
         {
             "prompt": f"what is {number}",
-            "chosen": sentence(f"c{number}", 6, ["clearly"] * 12),
-            "rejected": sentence(f"r{number}", 6, ["whatever"] * 12),
+            "chosen": sentence(f"c{number}", 6, ["clearly"] * 300),
+            "rejected": sentence(f"r{number}", 6, ["whatever"] * 300),
         }
         for number in range(n)
     ]
@@ -72,7 +72,7 @@ def quality(encoder):
     [
         (labelled(160), {}, "auc"),
         (graded(160), {"scale": (0, 10)}, "concordance"),
-        (paired(80), {}, "accuracy"),
+        (paired(100), {}, "accuracy"),
     ],
 )
 def test_every_objective_is_learned_and_its_bundle_scores_as_it_did(quality, tmp_path, rows, more, measure):
