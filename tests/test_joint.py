@@ -1,4 +1,4 @@
-"""Both texts in one sequence, and several rankers at once: the ids are the reference tokenizer's, whoever else looks."""
+"""Both texts in one sequence, and several rankers at once: ids are the reference tokenizer's, whoever else looks."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,9 @@ def test_joint_ids_types_and_cuts_are_those_of_transformers(reference, pairs, li
     found = encoder.encode([pair(x, y) for x, y in pairs])
     for number, (x, y) in enumerate(pairs):
         # As a batch: of a lone pair, transformers takes an empty second text for none.
-        want = reference[1]([x], [y], truncation="longest_first", max_length=limit, return_token_type_ids=True)
+        want = reference[1](
+            [x], [y], truncation="longest_first", max_length=limit, return_token_type_ids=True
+        )
         feeds = found.tokens.feeds(found.texts[number], PAD)
         assert feeds["input_ids"].tolist() == want["input_ids"]
         assert feeds["token_type_ids"].tolist() == want["token_type_ids"]

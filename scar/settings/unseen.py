@@ -48,7 +48,9 @@ class UnseenSettings(TrainSettings):
         """Check what can be checked without the data."""
         super().__post_init__()
         if self.folds < 2:
-            raise InputError(f"folds must be at least 2, got {self.folds}: a row is scored by models of the others")
+            raise InputError(
+                f"folds must be at least 2, got {self.folds}: a row is scored by models of the others"
+            )
         if self.layers is not None and self.layers < 1:
             raise InputError(f"layers must be at least 1, got {self.layers}")
         if wrong := [device for device in self.devices if device != "cpu" and not _is_gpu(device)]:

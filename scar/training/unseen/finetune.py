@@ -1,7 +1,8 @@
-"""The head `finetune`: in each fold the encoder learns to tell seen rows from candidates, then scores the held-out ones."""
+"""The head `finetune`: in each fold the encoder learns the difference, then scores the rows held out of it."""
 
 import logging
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from scar.training.engine import torch_model
 from scar.training.fit import Course
 from scar.training.quality.data import CrossExamples
 from scar.training.quality.learning import CrossObjective
+from scar.training.state import clear_state
 from scar.training.unseen.folds import Seen
 
 log = logging.getLogger("scar")
@@ -144,3 +146,12 @@ def _on(device: str | None) -> dict[str, Any]:
     if device == "cpu":
         return {"accelerator": "cpu", "devices": 1}
     return {"accelerator": "gpu", "devices": [int(device.partition(":")[2])]}
+
+
+def clear(work: Path) -> None:
+    """Remove what only an unfinished training needs: scores of folds, embeddings, and the state that names them."""
+    for file in (*work.glob("fold-*.npy"), *work.glob("*.npy")):
+        file.unlink(missing_ok=True)
+    for folder in work.glob("*.training"):
+        shutil.rmtree(folder)
+    clear_state(work)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from scar.errors import InputError
 from scar.records import Record, instruction_key, normalised
+from scar.settings.unseen import On
 from scar.training.unseen.near import Components, join_near
-from scar.training.unseen.signal import On, signal_of
+from scar.training.unseen.signal import signal_of
 
 LEAST_SHARED = 40
 """Characters from which on two rows with one response are copies. "Positive." answers unrelated questions."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scar.errors import InputError
-from scar.pools import Place, PoolFile, RowReader, find, read_pool, rows_of
+from scar.pools import Place, PoolFile, RowReader, find, read_pool, recorded, rows_of
 from scar.records import Record, SetAside
 from scar.serving.sidecar import Item
 from scar.settings import Reading
@@ -23,6 +23,8 @@ class Rows:
     seen: Seen
     """(records,)"""
     items: list[Item]
+    pool: tuple[str, ...]
+    """The pool argument, as absolute paths."""
     files: list[PoolFile]
     """Of the pool."""
     set_aside: dict[str, int]
@@ -47,4 +49,4 @@ class Rows:
             if not rows:
                 raise InputError(f"{place}: no {what} can be read; `scar inspect` says why")
         flags = np.repeat([True, False], [len(known), len(candidates)])
-        return cls([*known, *candidates], flags, items, files, dict(lost))
+        return cls([*known, *candidates], flags, items, recorded(pool, files), files, dict(lost))

@@ -95,7 +95,7 @@ def test_every_objective_is_learned_and_its_bundle_scores_as_it_did(quality, tmp
 
 
 def test_scores_of_unbalanced_labels_are_log_odds_of_the_rows_as_they_come(quality, tmp_path):
-    """Weights teach as if labels were balanced; on rows where nothing shows, the score must say the share all the same."""
+    """Weights teach as if labels were balanced; where nothing shows, the score must say the share all the same."""
     rows = [row | {"response": "the same"} for row in labelled(200, share=0.2)]
     rows = [row | {"instruction": f"what is {number}"} for number, row in enumerate(rows)]
     for number, row in enumerate(rows):
