@@ -41,6 +41,11 @@ GRAPHS = {
     "unseen": Graphs(MODEL, FUSED_MODEL),
 }
 """The graphs of each kind of ranker."""
+ENDINGS = {"probability": "p", "percentile": "percentile"}
+"""Parts of a calibration, and the endings of the columns that they add."""
+CALIBRATED = tuple(ENDINGS.values())
+P_SEEN = "p_seen"
+"""The column of the probability of seen."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,10 @@ class Bundle:
         """The names of the kind's graphs."""
         return GRAPHS[self.kind]
 
+    def columns(self) -> list[str]:
+        """List the columns of numbers that the ranker gives each record."""
+        return score_columns(self.ranker)
+
     def gates(self) -> list[dict[str, Any]]:
         """Every gate's record, oldest first; empty before the first export."""
         path = self.path / GATES
@@ -97,6 +106,14 @@ class Bundle:
         """Give the SHA-256 of files of the bundle, as the manifest has them."""
         files = read_json(self.path / MANIFEST, "not a bundle")["files"]
         return {name: files[name]["sha256"] for name in names}
+
+
+def score_columns(ranker: Mapping[str, Any]) -> list[str]:
+    """List the columns of numbers that a ranker with this ranker.json gives: what a rule can order by."""
+    name, calibration = ranker["name"], ranker.get("calibration") or {}
+    calibrated = [f"{name}_{ending}" for part, ending in ENDINGS.items() if calibration.get(part)]
+    seen = [P_SEEN] if ranker["kind"] == "unseen" else []
+    return [name, f"{name}_tokens", *calibrated, *seen]
 
 
 def verify(path: Path) -> None:

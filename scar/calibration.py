@@ -168,6 +168,11 @@ class Calibration:
         parts = {name: getattr(self, name) for name in _READERS}
         return {name: _config(part) for name, part in parts.items() if part is not None}
 
+    def facts(self) -> dict[str, Any]:
+        """Give what each part was fitted on."""
+        parts = {name: getattr(self, name) for name in _READERS}
+        return {name: dict(part.facts) for name, part in parts.items() if part is not None}
+
     def columns(self, scores: Scores) -> dict[str, Float32s]:
         """Give what stands beside the scores: `p` and `percentile`, those that there are."""
         parts = {"p": self.probability, "percentile": self.percentile}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Reason(StrEnum):
@@ -20,6 +20,7 @@ class Reason(StrEnum):
     INSTRUCTION_NOT_TEXT = "instruction_not_text"
     RESPONSE_NOT_TEXT = "response_not_text"
     WRONG_LAYOUT = "wrong_layout"
+    INVALID_LABEL = "invalid_label"
     NON_FINITE = "non_finite"
 
 
@@ -89,3 +90,46 @@ class Tiers:
     source: str | None = None
     eval_only: bool = False
     """True where the row's authors ask that it is not trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One response with a label or a score, or a preferred pair of them: what a quality ranker is trained on."""
+
+    turns: tuple[Turn, ...]
+    responses: tuple[str, ...]
+    """One, or the chosen and the rejected."""
+    label: float | None = None
+    """1 good, 0 bad."""
+    score: float | None = None
+    """A grade, on a scale that the file does not state."""
+    margin: float | None = None
+    """By how much the chosen response was preferred."""
+    address: Address = NOWHERE
+    id: str | None = None
+    source: str | None = None
+    eval_only: bool = False
+    """True where the row's authors ask that it is not trained on."""
+
+    @property
+    def paired(self) -> bool:
+        """Tell whether the row is a pair."""
+        return len(self.responses) == 2
+
+
+class Asked(Protocol):
+    """A row that answers something."""
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """What it answers."""
+
+
+def normalised(text: str) -> str:
+    """Give a text without what makes no other one of it: case, and how white space is written."""
+    return " ".join(text.casefold().split())
+
+
+def instruction_key(row: Asked) -> str:
+    """Give what tells an instruction from another: case and white space do not."""
+    return normalised(" ".join(turn.text for turn in row.turns))

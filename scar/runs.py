@@ -99,3 +99,9 @@ def read_columns(run: Path, plan: Plan, columns: Sequence[str]) -> Iterator[pa.T
                     f"Columns of the pool must be carried: scar score --carry {missing[0]}"
                 )
             yield file.read(columns=list(columns))
+
+
+def number_columns(run: Path, plan: Plan) -> list[str]:
+    """List the columns of the sidecar that hold floats: the scores; what was carried is text."""
+    with _opened(run / CHUNKS / chunk_name(plan.chunks[0].index, ".parquet")) as file:
+        return [field.name for field in file.schema_arrow if pa.types.is_floating(field.type)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scar.bundle import MANIFEST, RANKER, Bundle, changing, new_bundle, seal, verify
+from scar.bundle import MANIFEST, RANKER, Bundle, changing, new_bundle, score_columns, seal, verify
 from scar.errors import InputError
 from scar.files import sha256, write_json
 
@@ -27,6 +27,23 @@ def test_a_sealed_folder_opens(folder):
     bundle = Bundle.open(folder)
     assert (bundle.name, bundle.kind, bundle.gates()) == ("style", "style", [])
     assert bundle.digest(RANKER) == {RANKER: sha256(folder / RANKER)}
+
+
+@pytest.mark.parametrize(
+    "ranker, columns",
+    [
+        ({"name": "style", "kind": "style"}, ["style", "style_tokens"]),
+        ({"name": "s", "kind": "style", "calibration": None}, ["s", "s_tokens"]),
+        (
+            {"name": "q", "kind": "quality", "calibration": {"percentile": {}, "p": {"scale": 2}}},
+            ["q", "q_tokens", "q_p", "q_percentile"],
+        ),
+        ({"name": "q", "kind": "quality", "calibration": {"p": None}}, ["q", "q_tokens"]),
+        ({"name": "new", "kind": "unseen"}, ["new", "new_tokens", "p_seen"]),
+    ],
+)
+def test_a_ranker_gives_its_score_and_what_it_is_calibrated_to(folder, ranker, columns):
+    assert score_columns(ranker) == Bundle(folder, ranker).columns() == columns
 
 
 def test_the_manifest_lists_every_file_but_itself_and_hidden_ones(folder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from scar.evaluation import Comparison, accuracy, auc, evaluate, interval, kendall, ordered
@@ -193,3 +193,16 @@ def test_the_overall_accuracy_is_the_mean_over_pairs():
     by_tier = scores.reshape(-1, 3).T
     expected = roc_auc_score([1] * 40 + [0] * 40, np.concatenate([by_tier[0], by_tier[2]]))
     assert figures["auc"]["direct>human"]["ranker"] == pytest.approx(expected)
+
+
+def test_the_correlation_of_score_and_length_is_scipys():
+    rows, scores = rows_of(40), np.random.default_rng(2).normal(size=120)
+    lengths = [len(text) for each in rows for text in each.responses.values()]
+    figures = evaluate(rows, TIERS, scores)["length_correlation"]
+    assert figures == {"spearman": pytest.approx(spearmanr(scores, lengths).statistic), "n": 120}
+    assert evaluate(rows, TIERS, np.zeros(120))["length_correlation"] == {"spearman": None, "n": 120}
+
+
+def test_the_evaluation_says_by_what_it_measures():
+    figures = evaluate(rows_of(2), TIERS, np.arange(6.0))
+    assert (figures["objective"], figures["measure"]) == ("tiers", "accuracy")

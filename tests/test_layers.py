@@ -27,7 +27,7 @@ LIGHT_DOORS = [
     "scar.cli",
 ]
 LAYERS = (
-    {"records", "errors", "settings", "files", "bundle", "tokens"},
+    {"records", "errors", "settings", "files", "bundle", "tokens", "ranks"},
     {"formats", "encoding", "evaluation", "calibration", "card", "original"},
     {"pools", "runs"},
     {"selection", "tiers", "inspection"},

@@ -39,14 +39,17 @@ def test_the_python_example_runs(bundle, tmp_path, monkeypatch):
     assert len((tmp_path / "kept.jsonl").read_text().splitlines()) == 9
 
 
-def test_the_rules_example_is_rules():
+def test_the_rules_examples_are_rules():
     from jsonargparse import get_loader
 
-    from scar.selection.rules import from_config
+    from scar.selection.config import from_config, scores_of
+    from scar.selection.fuse import Fuse
 
-    (example,) = re.findall(r"```yaml\n(by:.*?)```", README, re.DOTALL)
-    chain, by = from_config(get_loader("yaml")(example))
-    assert by == "style" and len(chain.rules) == 3
+    examples = re.findall(r"```yaml\n(by:.*?)```", README, re.DOTALL)
+    (stages, by), (combined, fused) = (from_config(get_loader("yaml")(example)) for example in examples)
+    assert by == "style" and len(stages.rules) == 3
+    assert fused == Fuse("rrf", {"style": 1, "quality": 2})
+    assert scores_of(combined, fused) == ["style", "quality", "quality_p", "unseen"]
 
 
 @pytest.mark.parametrize("folder", ["train", "serve", "data"])

@@ -84,10 +84,10 @@ def _card(ranker: dict[str, Any], evaluation: dict[str, Any] | None, use: str) -
         encoder=ranker["encoder"]["name"],
         origin=ranker["encoder"]["origin"],
         revision=ranker["encoder"]["revision"],
-        tiers=" > ".join(ranker["tiers"]),
+        tiers=" > ".join(ranker.get("tiers", ())),
         tokens=ranker["text"]["max_tokens"],
         facts="\n".join(_facts(ranker)),
-        evaluation=_evaluation(evaluation) if evaluation else "Not evaluated.\n",
+        evaluation=_evaluation(evaluation) if evaluation and "tiers" in evaluation else "Not evaluated.\n",
         use=use,
     )
 

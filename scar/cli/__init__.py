@@ -11,6 +11,11 @@ from scar.errors import GateError, InputError, RunError
 
 COMMANDS = {
     "train style": ("scar.cli.train", "style", "train a style ranker on rows with responses by tier"),
+    "train quality": (
+        "scar.cli.train_quality",
+        "quality",
+        "train a quality classifier on labels, grades or preferences",
+    ),
     "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
     "import": ("scar.cli.import_", "import_", "turn a published SCAR checkpoint into a bundle"),
     "eval": (

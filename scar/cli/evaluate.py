@@ -12,6 +12,7 @@ from scar.cli.tables import console
 from scar.settings import Reading, Scoring
 
 CONTENDERS = ("ranker", "longest", "shortest", "random")
+TITLES = {"accuracy": "ordered right, %", "auc": "AUC, %", "concordance": "concordance, %"}
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -43,32 +44,57 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
-    """Print an evaluation as a table: a line a tier pair and a source, in per cent."""
-    table = Table("ordered right, %", "n", *CONTENDERS, "n", "ranker", box=SIMPLE)
+    """Print an evaluation: a line for everything, a tier pair and a source, in per cent; then what else it holds."""
+    measure = result["measure"]
+    table = Table(TITLES[measure], "n", *CONTENDERS, "n", "ranker", box=SIMPLE)
     table.columns[6].header = "matched n"
     table.columns[7].header = "matched"
-    for name, part in [("all", result["overall"]), *result["pairs"].items(), *result["sources"].items()]:
+    parts = {"all": result["overall"], **result.get("pairs", {}), **result["sources"]}
+    for name, part in parts.items():
         every, matched = part["all"], part["length_matched"]["ranker"]
-        shares = [_share(every[who], whole=who == "ranker") for who in CONTENDERS]
+        shares = [_share(every[who], measure, whole=who == "ranker") for who in CONTENDERS]
         table.add_row(
-            name, str(every["ranker"]["n"]), *shares, str(matched["n"]), _share(matched, whole=True)
+            name, str(every["ranker"]["n"]), *shares, str(matched["n"]), _share(matched, measure, whole=True)
         )
     console().print(table)
-    print("[ ] bootstrap 95 % interval; matched: pairs whose lengths differ by less than a quarter")
+    of_one = "" if measure == "accuracy" else " of one source"
+    print(f"[ ] bootstrap 95 % interval; matched: pairs{of_one} whose lengths differ by less than a quarter")
+    _print_ranks(result)
+    length = result["length_correlation"]
+    told = "not defined" if length["spearman"] is None else f"{length['spearman']:.3f}"
+    print(f"score and length of the response: Spearman {told} (n = {length['n']:,})")
+    if left_out := result.get("left_out"):
+        print(f"left out: {left_out:,} rows that cannot be evaluated by {result['objective']}")
+
+
+def _print_ranks(result: dict[str, Any]) -> None:
+    """Print what is not a share of pairs by source: rank correlations, AUC by tier pair."""
     ranks = Table("", *CONTENDERS, box=SIMPLE)
-    taus = result["kendall"]
-    if taus["ranker"]["n"]:
-        told = [f"{taus[who]['tau']:.3f}" for who in CONTENDERS[1:] if taus[who]["n"]]
-        best = taus["ranker"]
-        ranks.add_row("Kendall's tau", f"{best['tau']:.3f} \\[{best['low']:.3f} {best['high']:.3f}]", *told)
-    for name, values in result["auc"].items():
+    lines = [
+        ("Kendall's tau", "tau", result.get("kendall")),
+        ("Spearman with the grades", "spearman", result.get("spearman")),
+        ("accuracy within an instruction", "accuracy", result.get("same_instruction")),
+    ]
+    for name, figure, values in lines:
+        if values and values["ranker"]["n"]:
+            ranks.add_row(name, *(_number(values[who], figure, whole=who == "ranker") for who in CONTENDERS))
+    for name, values in result.get("auc", {}).items():
         if values["ranker"] is not None:
             ranks.add_row(f"AUC {name}", *(f"{values[who]:.3f}" for who in CONTENDERS))
-    console().print(ranks)
+    if ranks.row_count:
+        console().print(ranks)
 
 
-def _share(figure: dict[str, Any], *, whole: bool) -> str:
+def _number(figure: dict[str, Any], name: str, *, whole: bool) -> str:
+    """Write a figure with its interval, where it has one and the whole is wanted."""
+    if not figure["n"] or figure[name] is None:
+        return "-"
+    number = f"{figure[name]:.3f}"
+    return f"{number} \\[{figure['low']:.3f} {figure['high']:.3f}]" if whole and "low" in figure else number
+
+
+def _share(figure: dict[str, Any], measure: str, *, whole: bool) -> str:
     if not figure["n"]:
         return "-"
-    share = f"{figure['accuracy'] * 100:.1f}"
+    share = f"{figure[measure] * 100:.1f}"
     return f"{share} \\[{figure['low'] * 100:.0f} {figure['high'] * 100:.0f}]" if whole else share

@@ -1,13 +1,21 @@
 """`scar select` and `scar filter`: rules in, kept rows out."""
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
+from rich.table import Table
+
 from scar.cli.parser import Parser, from_flat
+from scar.cli.tables import console
 from scar.errors import InputError
+from scar.selection.agreement import Correlations
+from scar.selection.config import from_config
+from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, Output
-from scar.selection.rules import Above, PerGroup, Quantile, Ratio, Rule, TopK, from_config
+from scar.selection.rules import Above, PerGroup, Quantile, Ratio, Rule, TopK
 from scar.settings import Reading
 
 CHOICES = ("top", "above", "quantile", "ratio", "per_group", "rules")
@@ -24,14 +32,16 @@ def _add_rules(parser: Parser) -> None:
     parser.add_argument(
         "--per-group", type=str, help="COLUMN=N: keep the N best of each value of a carried column"
     )
-    parser.add_argument("--rules", type=Path, help="rules.yaml: several stages, top to bottom")
+    parser.add_argument(
+        "--rules", type=Path, help="rules.yaml: several stages, top to bottom; can fuse several scores"
+    )
     parser.add_argument("--by", type=str, help="score to select by; default: the ranker's")
     parser.add_argument("--sort", action="store_true", help="write best first instead of in input order")
     parser.add_argument("--prefix", type=str, default="scar_", help="prefix of the added columns")
     parser.add_argument("--no-added-columns", action="store_true", help="write the original rows alone")
 
 
-def _rule(values: dict[str, Any]) -> tuple[Rule, str | None]:
+def _rule(values: dict[str, Any]) -> tuple[Rule, By | None]:
     """Make the rule that was asked for, and the score to select by."""
     given = [name for name in CHOICES if values[name] is not None]
     if len(given) != 1:
@@ -50,7 +60,7 @@ def _rule(values: dict[str, Any]) -> tuple[Rule, str | None]:
     return rules[name](value), by
 
 
-def _rules_file(path: Path) -> tuple[Rule, str | None]:
+def _rules_file(path: Path) -> tuple[Rule, By | None]:
     import yaml
     from jsonargparse import get_loader
 
@@ -116,7 +126,9 @@ def filter_(arguments: Sequence[str]) -> None:
 
 
 def print_kept(report: KeepReport) -> None:
-    """Print what a selection kept."""
+    """Print what a selection kept; before it, how far the scores that it combined agree."""
+    if report.correlations:
+        _print_correlations(report.correlations)
     for stage, dropped in report.stages:
         print(f"{stage}: dropped {dropped:,}")
     for note in report.notes:
@@ -125,3 +137,10 @@ def print_kept(report: KeepReport) -> None:
     print(
         f"kept {report.kept:,} of {scored:,} scored records ({report.set_aside:,} had no score): {report.out}"
     )
+
+
+def _print_correlations(found: Correlations) -> None:
+    table = Table("rank correlation", *found.columns, box=SIMPLE)
+    for name, line in zip(found.columns, found.matrix, strict=True):
+        table.add_row(name, *("-" if isnan(value) else f"{value:.2f}" for value in line))
+    console().print(table)

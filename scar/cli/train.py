@@ -18,20 +18,7 @@ def style(arguments: Sequence[str]) -> None:
     parser = Parser(
         "train style", "Train a style ranker (SCAR) on rows that hold responses of several tiers."
     )
-    parser.add_argument(
-        "--config", action="config", help="recipe: a YAML file of the settings below; flags win"
-    )
-    parser.add_argument("--data", type=Path, required=True, help="tiers file or folder to train on")
-    parser.add_argument(
-        "--validation", type=Path, help="tiers file to choose the epoch by; default: a share of --data"
-    )
-    parser.add_argument(
-        "--test", type=Path, help="tiers file to evaluate on at the end; default: a share of --data"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing bundle or unfinished training"
-    )
+    add_files(parser, "tiers file or folder", "tiers file")
     parser.add_settings(Reading, only=("columns", "strict"))
     parser.add_settings(StyleSettings)
     values = parser.read(arguments)
@@ -54,6 +41,24 @@ def style(arguments: Sequence[str]) -> None:
     )
     if report.first_process:
         _print_report(report)
+
+
+def add_files(parser: Parser, data: str, file: str) -> None:
+    """Add the recipe, the files and the bundle to a training's parser."""
+    parser.add_argument(
+        "--config", action="config", help="recipe: a YAML file of the settings below; flags win"
+    )
+    parser.add_argument("--data", type=Path, required=True, help=f"{data} to train on")
+    parser.add_argument(
+        "--validation", type=Path, help=f"{file} to choose the epoch by; default: a share of --data"
+    )
+    parser.add_argument(
+        "--test", type=Path, help=f"{file} to evaluate on at the end; default: a share of --data"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing bundle or unfinished training"
+    )
 
 
 def _print_report(report: "StyleReport") -> None:

@@ -2,6 +2,7 @@
 
 from scar.formats.detect import detect
 from scar.formats.expand import check, expand
+from scar.formats.judged import judged
 from scar.formats.layouts import Layout, Row, layout_of
 from scar.formats.tiers import tiers
 from scar.formats.values import RowError, carried, flag, listed, row_id, shown
@@ -15,6 +16,7 @@ __all__ = [
     "detect",
     "expand",
     "flag",
+    "judged",
     "layout_of",
     "listed",
     "row_id",

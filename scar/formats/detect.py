@@ -18,7 +18,22 @@ def detect(
     _check_fields(wanted, columns)
     _check_columns(rows, columns, file)
     if wanted != "auto":
-        return _forced(rows, Layout(wanted, columns), file, lines)
+        return _prompted(_forced(rows, Layout(wanted, columns), file, lines), rows)
+    return _prompted(_told(rows, wanted, columns, file, lines), rows)
+
+
+def _prompted(layout: Layout, rows: Sequence[Row]) -> Layout:
+    """Take `instruction` for the prompt of pairs that call it so, where no column is named `prompt`."""
+    if layout.name != "preference" or "prompt" in layout.columns or any("prompt" in row for row in rows):
+        return layout
+    if not any("instruction" in row for row in rows):
+        return layout
+    return Layout(layout.name, {**layout.columns, "prompt": "instruction"})
+
+
+def _told(
+    rows: Sequence[Row], wanted: str, columns: Mapping[str, str], file: str, lines: Sequence[int]
+) -> Layout:
     layouts = candidates(wanted, columns)
     fitting = (
         (n, next((layout for layout in layouts if layout.fits(row)), None)) for n, row in enumerate(rows)

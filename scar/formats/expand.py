@@ -131,7 +131,8 @@ def _answer(prompt: tuple[Turn, ...], value: Any, what: str) -> tuple[tuple[Turn
             raise RowError(Reason.MISSING_RESPONSE, f"{what!r} is missing or null")
         if not prompt:
             raise RowError(
-                Reason.MISSING_INSTRUCTION, f"there is no prompt, and {what!r} is no whole dialogue"
+                Reason.MISSING_INSTRUCTION,
+                f"there is no prompt, and {what!r} is no whole dialogue (--columns prompt=NAME)",
             )
         return prompt, value
     # A dialogue that the user opens holds its own prompt, whatever the prompt column repeats of it.

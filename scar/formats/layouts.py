@@ -26,6 +26,16 @@ OPTIONAL = {
     "alpaca": ("input",),
     "plain": ("input",),
 }
+JUDGEMENTS = {
+    "tiers": (),
+    "preference": ("margin",),
+    "messages": ("label", "score"),
+    "sharegpt": ("label", "score"),
+    "prompt-completion": ("label", "score"),
+    "alpaca": ("label", "score"),
+    "plain": ("label", "score"),
+}
+"""Layout -> the fields that a quality ranker is taught by."""
 ANYWHERE = ("id", "source", "eval_only")
 """Fields that mean the same in every layout."""
 _KINDS: dict[str, tuple[Callable[[Any], Any], type]] = {
@@ -79,7 +89,7 @@ def _holds(name: str, value: Any) -> bool:
 
 def known_fields(name: str) -> tuple[str, ...]:
     """Give every field of a layout that --columns can map."""
-    return (*FIELDS[name], *OPTIONAL[name], *ANYWHERE)
+    return (*FIELDS[name], *OPTIONAL[name], *JUDGEMENTS[name], *ANYWHERE)
 
 
 def candidates(wanted: str, columns: Mapping[str, str]) -> list[Layout]:

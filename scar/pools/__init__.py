@@ -2,7 +2,16 @@
 
 from scar.pools.chunks import Chunk, FileFacts, cut, digest
 from scar.pools.places import Place, PoolFile, find, recorded
-from scar.pools.read import FirstRows, ParsedRow, RowReader, read_pool, read_tiers, rows_of, source
+from scar.pools.read import (
+    FirstRows,
+    ParsedRow,
+    RowReader,
+    read_judged,
+    read_pool,
+    read_tiers,
+    rows_of,
+    source,
+)
 from scar.pools.rows import ArrowRow, JsonRow, Row, TextRow
 from scar.pools.source import Table
 
@@ -22,6 +31,7 @@ __all__ = [
     "cut",
     "digest",
     "find",
+    "read_judged",
     "read_pool",
     "read_tiers",
     "recorded",

@@ -15,7 +15,7 @@ from scar.pools.lines import JsonLines
 from scar.pools.places import Place, PoolFile, find
 from scar.pools.rows import JsonRow, Row
 from scar.pools.source import Source
-from scar.records import NOWHERE, Reason, Record, SetAside, Tiers
+from scar.records import NOWHERE, Judged, Reason, Record, SetAside, Tiers
 from scar.settings import Reading
 
 PEEK = 200
@@ -172,6 +172,34 @@ def read_pool(where: Place | Sequence[Place], reading: Reading | None = None) ->
     reader = RowReader(files, reading or Reading())
     for row in rows_of(files):
         yield from reader.parse(row).items
+
+
+def read_judged(
+    where: Place | Sequence[Place], reading: Reading | None = None, *, wanted: str = "auto"
+) -> Iterator[Judged | SetAside]:
+    """Yield every row with its judgement: the training data of a quality ranker.
+
+    `wanted` is labels, graded, pairs, or auto: whatever judgement a row has. Raises InputError for rows by tier, and
+    for a label or score that is none.
+    """
+    reading = reading or Reading()
+    files = find(where)
+    layouts = {file.name: FirstRows.of(file).layout(file, reading) for file in files}
+    for name, layout in layouts.items():
+        if layout.name == "tiers":
+            raise InputError(
+                f"{name}: the rows are tiers; a quality ranker needs a label or a score of one response, or a chosen "
+                "and a rejected one (a style ranker is trained on tiers)"
+            )
+    for row in rows_of(files):
+        fields = row.decode()
+        if isinstance(fields, SetAside):
+            item: Judged | SetAside = fields
+        else:
+            item = formats.judged(fields, layouts[row.address.file], row.address, wanted=wanted)
+        if reading.strict:
+            refuse_first([item])
+        yield item
 
 
 def read_tiers(where: Place | Sequence[Place], reading: Reading | None = None) -> Iterator[Tiers | SetAside]:

@@ -10,17 +10,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from scar.bundle import CALIBRATED, P_SEEN
 from scar.errors import InputError
 from scar.files import refuse_existing
 from scar.pools import Place, PoolFile, Row, find, rows_of
 from scar.records import SetAside
-from scar.runs import Plan, read_columns, require_finished
+from scar.runs import Plan, number_columns, read_columns, require_finished
+from scar.selection.agreement import Correlations, correlations
+from scar.selection.fuse import By, Fuse
 from scar.selection.lines import Added, KeptRow
 from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, TopK
 from scar.selection.scored import Scored
 from scar.selection.writing import SUFFIXES, check_types, write
 
 MOST_SORTED = 1_000_000
+FUSED = "fused"
+"""The added column of a score that was fused."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class KeepReport:
     stages: tuple[tuple[str, int], ...]
     """Each stage, and how many records it dropped."""
     notes: tuple[str, ...] = ()
+    correlations: Correlations | None = None
+    """How far the scores agree, where several were combined."""
 
 
 def select(
@@ -57,7 +64,7 @@ def select(
     rule: Rule,
     out: str | Path,
     *,
-    by: str | None = None,
+    by: By | None = None,
     pool: Place | Sequence[Place] | None = None,
     output: Output | None = None,
 ) -> KeepReport:
@@ -71,14 +78,18 @@ def select(
     plan = require_finished(run)
     files = pool_files(plan, pool)
     check_output(out, output, files)
-    selection = rule.select(Scored.of_run(run, by))
+    if isinstance(by, Fuse) and FUSED in plan.rankers:
+        raise InputError(f"{run}: a ranker is named {FUSED!r}, as a fused score is: name it otherwise")
+    scored = Scored.of_run(run, by)
+    agreement = correlations(scored, rule, plan.rankers)
+    selection = rule.select(scored)
     if output.sort and len(selection.rows) > MOST_SORTED:
         raise InputError(
             f"--sort takes at most {MOST_SORTED} kept rows, this selection has {len(selection.rows)}"
         )
-    kept = _Kept.of(selection, run, plan)
+    kept = _Kept.of(selection, scored, run, plan)
     write(out, _rows(files, kept, output), files, _added(kept, output), by_rank=output.sort)
-    return _report(out, plan, selection, rule)
+    return _report(out, plan, selection, rule, agreement)
 
 
 def check_output(out: Path, output: Output, pool: Sequence[PoolFile] = ()) -> None:
@@ -113,7 +124,7 @@ def pool_files(plan: Plan, pool: Place | Sequence[Place] | None = None) -> list[
 
 @dataclass(frozen=True)
 class _Kept:
-    """The kept records in input order: pool row, rank from 1, part, and every ranker's score."""
+    """The kept records in input order: pool row, rank from 1, part, and every ranker's scores."""
 
     rows: NDArray[np.int64]
     ranks: NDArray[np.int64]
@@ -126,14 +137,14 @@ class _Kept:
         return any(part is not None for part in self.parts)
 
     @classmethod
-    def of(cls, selection: Selection, run: Path, plan: Plan) -> "_Kept":
+    def of(cls, selection: Selection, scored: Scored, run: Path, plan: Plan) -> "_Kept":
         order = np.argsort(selection.rows, kind="stable")
         numbers, ranks = selection.rows[order], order + 1
         rows: list[NDArray[np.int64]] = []
         parts: list[str | None] = []
-        scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in plan.rankers}
+        scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in _added_scores(run, plan)}
         start = 0
-        for table in read_columns(run, plan, ["row", "part", *plan.rankers]):
+        for table in read_columns(run, plan, ["row", "part", *scores]):
             inside = (
                 numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, start + len(table))]
                 - start
@@ -141,12 +152,23 @@ class _Kept:
             taken = table.take(inside)
             rows.append(np.asarray(taken["row"], dtype=np.int64))
             parts += taken["part"].to_pylist()
-            for name in plan.rankers:
-                scores[name].append(np.asarray(taken[name], dtype=np.float32))
+            for name, each in scores.items():
+                each.append(np.asarray(taken[name], dtype=np.float32))
             start += len(table)
-        return cls(
-            np.concatenate(rows), ranks, parts, {name: np.concatenate(each) for name, each in scores.items()}
-        )
+        whole = {name: np.concatenate(each) for name, each in scores.items()}
+        for name, values in whole.items():
+            if (lost := int((~np.isfinite(values)).sum())) > 0:
+                raise InputError(f"{run}: {lost} kept records have no finite {name!r}: score the pool again")
+        if isinstance(scored.by, Fuse):
+            whole[FUSED] = scored.column()[numbers].astype(np.float32)
+        return cls(np.concatenate(rows), ranks, parts, whole)
+
+
+def _added_scores(run: Path, plan: Plan) -> list[str]:
+    """List the scores that a kept row is given: each ranker's own, and what they were calibrated to."""
+    there = number_columns(run, plan)
+    calibrated = [f"{name}_{ending}" for name in plan.rankers for ending in CALIBRATED]
+    return [*plan.rankers, *(name for name in (*calibrated, P_SEEN) if name in there)]
 
 
 def _added(kept: _Kept, output: Output) -> pa.Schema:
@@ -189,7 +211,9 @@ def _row(row: Row, kept: _Kept, number: int, output: Output) -> KeptRow:
     return KeptRow(row, rank, added)
 
 
-def _report(out: Path, plan: Plan, selection: Selection, rule: Rule) -> KeepReport:
+def _report(
+    out: Path, plan: Plan, selection: Selection, rule: Rule, agreement: Correlations | None
+) -> KeepReport:
     kept, records = len(selection.rows), len(selection.reasons)
     set_aside = int((selection.reasons == NOT_ELIGIBLE).sum())
     dropped = [int((selection.reasons == number).sum()) for number in range(len(selection.stages))]
@@ -198,9 +222,12 @@ def _report(out: Path, plan: Plan, selection: Selection, rule: Rule) -> KeepRepo
         if isinstance(stage, TopK) and left < stage.k:
             notes.append(f"asked for {stage.k}, there were only {left}: all of them are kept")
         left -= lost
+    if agreement and agreement.opposed:
+        pairs = ", ".join(f"{a} and {b} ({agreement.of(a, b):.2f})" for a, b in agreement.opposed)
+        notes.append(f"fused scores pull in opposite directions: {pairs}: few records are high in both")
     if kept == 0:
         notes.append("no record was kept")
     stages = tuple(zip(selection.stages, dropped, strict=True))
     return KeepReport(
-        out, plan.rows, records, kept, records - set_aside - kept, set_aside, stages, tuple(notes)
+        out, plan.rows, records, kept, records - set_aside - kept, set_aside, stages, tuple(notes), agreement
     )

@@ -5,7 +5,6 @@ record.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.errors import InputError
+from scar.selection.fuse import By
+from scar.selection.fuse import Fuse as Fuse
 from scar.selection.scored import Scored
 
 KEPT, NOT_ELIGIBLE = -1, -2
@@ -56,29 +57,22 @@ class _Chained:
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in given if v is not None)})"
 
     def __add__(self, other: Rule) -> "Chain":
-        return Chain((*_stages(self), *_stages(other)))
+        return Chain((*stages_of(self), *stages_of(other)))
 
 
-def _stages(rule: Any) -> tuple[Rule, ...]:
+def stages_of(rule: Any) -> tuple[Rule, ...]:
+    """Give the stages of a rule: a chain's, or the rule itself."""
     return rule.rules if isinstance(rule, Chain) else (rule,)
 
 
-def _select(rule: Any, rows: Scored, keep: NDArray[np.bool_], by: str | None) -> Selection:
+def _select(rule: Any, rows: Scored, keep: NDArray[np.bool_], by: By | None) -> Selection:
     """Make the selection of one rule from its mask over all records."""
     scores = rows.column(by)
     kept = np.flatnonzero(keep)
     kept = kept[np.argsort(-scores[kept], kind="stable")]
     reasons = np.where(keep, KEPT, np.where(rows.eligible, 0, NOT_ELIGIBLE)).astype(np.int16)
-    return Selection(kept, scores[kept], reasons, (str(rule),))
-
-
-def _finite(rows: Scored, by: str | None) -> NDArray[np.float32]:
-    """Give the scores; an eligible record without one is an error, not a low score."""
-    scores = rows.column(by)
-    bad = np.flatnonzero(rows.eligible & ~np.isfinite(scores))
-    if bad.size:
-        raise InputError(f"{bad.size} records have no finite {by or rows.by!r}, the first is record {bad[0]}")
-    return scores
+    # A fused score orders in float64, where near places of a large pool still differ.
+    return Selection(kept, scores[kept].astype(np.float32), reasons, (str(rule),))
 
 
 def _require(fits: bool, message: str) -> None:
@@ -99,7 +93,7 @@ def _whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _best(scores: NDArray[np.float32], among: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
+def _best(scores: NDArray[np.floating[Any]], among: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
     """Mark the k best of some records; the earlier record wins a tie."""
     candidates = np.flatnonzero(among)
     best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
@@ -113,7 +107,7 @@ class TopK(_Chained):
     """Keep the `k` highest scores."""
 
     k: int
-    by: str | None = None
+    by: By | None = None
 
     def __post_init__(self) -> None:
         """Check k."""
@@ -121,7 +115,7 @@ class TopK(_Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Keep the k best; all of them where there are fewer."""
-        return _select(self, rows, _best(_finite(rows, self.by), rows.eligible, self.k), self.by)
+        return _select(self, rows, _best(rows.finite(self.by), rows.eligible, self.k), self.by)
 
 
 @dataclass(frozen=True)
@@ -129,7 +123,7 @@ class Above(_Chained):
     """Keep scores of at least `x`."""
 
     x: float
-    by: str | None = None
+    by: By | None = None
 
     def __post_init__(self) -> None:
         """Check x."""
@@ -137,7 +131,9 @@ class Above(_Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Keep what reaches x."""
-        return _select(self, rows, rows.eligible & (_finite(rows, self.by) >= self.x), self.by)
+        # As it is printed: in float32, a fused one too.
+        scores = rows.finite(self.by).astype(np.float32, copy=False)
+        return _select(self, rows, rows.eligible & (scores >= self.x), self.by)
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,7 @@ class Ratio(_Chained):
     """Keep the best share of what is left, rounded up: at least one record."""
 
     ratio: float
-    by: str | None = None
+    by: By | None = None
 
     def __post_init__(self) -> None:
         """Check the ratio."""
@@ -156,7 +152,7 @@ class Ratio(_Chained):
         """Keep ceil(ratio x eligible) records."""
         # 0.07 * 100 is 7.000000000000001: without the rounding its ceiling would be 8.
         k = max(1, math.ceil(round(self.ratio * int(rows.eligible.sum()), 9)))
-        return _select(self, rows, _best(_finite(rows, self.by), rows.eligible, k), self.by)
+        return _select(self, rows, _best(rows.finite(self.by), rows.eligible, k), self.by)
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ class Quantile(_Chained):
     """Keep scores of at least the `q` quantile of what is left."""
 
     q: float
-    by: str | None = None
+    by: By | None = None
 
     def __post_init__(self) -> None:
         """Check q."""
@@ -172,7 +168,7 @@ class Quantile(_Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Keep what reaches the quantile (numpy's linear interpolation)."""
-        scores = _finite(rows, self.by)
+        scores = rows.finite(self.by)
         if not rows.eligible.any():
             return _select(self, rows, rows.eligible, self.by)
         least = np.quantile(scores[rows.eligible].astype(np.float64), self.q)
@@ -185,7 +181,7 @@ class PerGroup(_Chained):
 
     column: str
     n: int
-    by: str | None = None
+    by: By | None = None
 
     def __post_init__(self) -> None:
         """Check n."""
@@ -193,7 +189,7 @@ class PerGroup(_Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Keep the n best of each group."""
-        scores, groups = _finite(rows, self.by), rows.groups(self.column)
+        scores, groups = rows.finite(self.by), rows.groups(self.column)
         candidates = np.flatnonzero(rows.eligible)
         order = candidates[np.lexsort((candidates, -scores[candidates], groups[candidates]))]
         starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
@@ -216,6 +212,7 @@ class Chain(_Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Run the stages, and keep for each record which of them dropped it."""
+        rows.finite()  # what orders the result is asked for before a stage can hide a hole in it
         reasons = np.where(rows.eligible, KEPT, NOT_ELIGIBLE).astype(np.int16)
         for number, rule in enumerate(self.rules):
             dropped = rows.eligible & (rule.select(rows).reasons != KEPT)
@@ -223,60 +220,3 @@ class Chain(_Chained):
             rows = rows.only(rows.eligible & ~dropped)
         kept = _select(self, rows, rows.eligible, None)
         return Selection(kept.rows, kept.scores, reasons, tuple(str(rule) for rule in self.rules))
-
-
-RULES: dict[str, type[Any]] = {rule.__name__: rule for rule in (TopK, Above, Ratio, Quantile, PerGroup)}
-
-
-def from_config(config: Any) -> tuple[Chain, str | None]:
-    """Read the content of a rules.yaml; gives the chain and the score to order by, where it names one."""
-    if not isinstance(config, dict) or not isinstance(config.get("keep"), list) or not config["keep"]:
-        raise InputError("rules need a `keep:` list of rules, top to bottom, such as `- TopK: {k: 1000}`")
-    unknown = sorted(set(config) - {"keep", "by"}, key=str)
-    if unknown:
-        raise InputError(f"rules: unknown key {unknown[0]!r}; known: by, keep")
-    by = config.get("by")
-    if by is not None and not isinstance(by, str):
-        raise InputError(f"rules: `by` must name one score, got {by!r}")
-    return Chain(tuple(_rule(entry, number) for number, entry in enumerate(config["keep"], start=1))), by
-
-
-def _rule(entry: Any, number: int) -> Rule:
-    if not isinstance(entry, dict) or len(entry) != 1:
-        raise InputError(
-            f"rules: stage {number} must be one rule, such as `TopK: {{k: 1000}}`; got {entry!r}"
-        )
-    ((name, settings),) = entry.items()
-    if name not in RULES:
-        raise InputError(f"rules: stage {number}: no rule {name!r}; there are: {', '.join(RULES)}")
-    known = [field.name for field in fields(RULES[name])]
-    if not isinstance(settings, dict) or not set(settings) <= set(known):
-        extra = sorted(set(settings) - set(known), key=str) if isinstance(settings, dict) else [settings]
-        raise InputError(
-            f"rules: stage {number}: {name} has no setting {extra[0]!r}; it has: {', '.join(known)}"
-        )
-    if wrong := [key for key in ("by", "column") if not isinstance(settings.get(key), str | None)]:
-        raise InputError(
-            f"rules: stage {number}: {name}: {wrong[0]} must name a column, got {settings[wrong[0]]!r}"
-        )
-    try:
-        rule: Rule = RULES[name](**settings)
-    except TypeError:
-        raise InputError(f"rules: stage {number}: {name} needs {', '.join(known)}; got {settings}") from None
-    except InputError as error:
-        raise InputError(f"rules: stage {number}: {error}") from None
-    return rule
-
-
-def columns_of(rule: Rule) -> list[str]:
-    """List the pool columns that a rule groups by: `scar filter` carries them."""
-    found = [stage.column for stage in _stages(rule) if isinstance(stage, PerGroup)]
-    return list(dict.fromkeys(found))
-
-
-def check_scores(rule: Rule, by: str | None, rankers: Sequence[str]) -> None:
-    """Raise InputError for a score that no ranker gives, before anything long is done."""
-    known = {column for name in rankers for column in (name, f"{name}_tokens")}
-    for name in (by, *(getattr(stage, "by", None) for stage in _stages(rule))):
-        if name is not None and name not in known:
-            raise InputError(f"no score {name!r}; there are: {', '.join(sorted(known))}")

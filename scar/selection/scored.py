@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scar.errors import InputError
 from scar.runs import Plan, read_columns, require_finished
+from scar.selection.fuse import By, Fuse, names_of
 
 
 @dataclass(frozen=True)
@@ -21,38 +22,68 @@ class Scored:
     load: Callable[[str], pa.ChunkedArray]
     """Gives a column of the sidecar, one value a record."""
     eligible: NDArray[np.bool_]
-    by: str
+    by: By
     """The score that rules use where they name none."""
+    whole: "Scored | None" = None
+    """The records before any stage, where one has narrowed them: fused ranks are among all of these."""
 
     @classmethod
-    def of_run(cls, run: Path, by: str | None = None) -> "Scored":
+    def of_run(cls, run: Path, by: By | None = None) -> "Scored":
         """Open the records of a finished run; those that were set aside are not eligible."""
         plan = require_finished(run)
         columns = _Columns(run, plan)
         eligible = np.asarray(columns("reason").is_null())
         if by is None and len(plan.rankers) > 1:
-            raise InputError(f"{run} has the scores {', '.join(plan.rankers)}: say --by NAME")
+            equal = ", ".join(f"{name}: 1" for name in plan.rankers)
+            raise InputError(
+                f"{run} has the scores {', '.join(plan.rankers)}: say --by NAME, "
+                f"or `by: {{fuse: rrf, of: {{{equal}}}}}` in a rules file (--rules)"
+            )
         return cls(columns, eligible, by or plan.rankers[0])
 
     @classmethod
-    def of_columns(cls, by: str = "style", **columns: Any) -> "Scored":
-        """Make records from columns in memory; a record whose `by` is NaN is not eligible."""
+    def of_columns(cls, by: By = "style", **columns: Any) -> "Scored":
+        """Make records from columns in memory; a record whose `by`, or a part of it, is NaN is not eligible."""
         table = {name: pa.chunked_array([pa.array(values)]) for name, values in columns.items()}
-        scores = np.asarray(columns[by], dtype=np.float32)
-        return cls(_Table(table), ~np.isnan(scores), by)
+        every = cls(_Table(table), np.ones(len(next(iter(table.values()))), dtype=bool), by)
+        return replace(every, eligible=~np.any([np.isnan(every.column(n)) for n in names_of(by)], axis=0))
 
     def __len__(self) -> int:
         """Give the number of records."""
         return len(self.eligible)
 
-    def column(self, name: str | None = None) -> NDArray[np.float32]:
-        """Give a score of every record, NaN where there is none."""
-        values = self.load(name or self.by)
+    def column(self, by: By | None = None) -> NDArray[np.floating[Any]]:
+        """Give a score of every record, NaN where there is none: float32, a fused one float64."""
+        by = by or self.by
+        return self._fused(by) if isinstance(by, Fuse) else self._numbers(by)
+
+    def finite(self, by: By | None = None) -> NDArray[np.floating[Any]]:
+        """Give a score; an eligible record without one is an error, not a low score."""
+        by = by or self.by
+        scores = self.column(by)
+        bad = np.flatnonzero(self.eligible & ~np.isfinite(scores))
+        if bad.size:
+            raise InputError(f"{bad.size} records have no finite {by!r}, the first is record {bad[0]}")
+        return scores
+
+    def _numbers(self, name: str) -> NDArray[np.float32]:
+        values = self.load(name)
         if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-            raise InputError(
-                f"column {name or self.by!r} holds {values.type}, not numbers: a rule cannot order by it"
-            )
+            raise InputError(f"column {name!r} holds {values.type}, not numbers: a rule cannot order by it")
         return np.asarray(values.cast(pa.float32(), safe=False).fill_null(np.nan), dtype=np.float32)
+
+    def _fused(self, by: Fuse) -> NDArray[np.float64]:
+        """Fuse columns over the whole run: what a stage dropped must not change the scores of the others."""
+        run = self.whole or self
+        if by not in run._fusions:
+            fused = np.full(len(run), np.nan)
+            fused[run.eligible] = by.combine([run.finite(name)[run.eligible] for name in by.of])
+            run._fusions[by] = fused
+        return run._fusions[by]
+
+    @cached_property
+    def _fusions(self) -> dict[Fuse, NDArray[np.float64]]:
+        return {}
 
     def groups(self, name: str) -> NDArray[np.int64]:
         """Give each record's group as a number; rows without a value are one group of their own."""
@@ -64,7 +95,7 @@ class Scored:
 
     def only(self, eligible: NDArray[np.bool_]) -> "Scored":
         """Give the same records with fewer eligible: what the next stage of a chain sees."""
-        return replace(self, eligible=eligible)
+        return replace(self, eligible=eligible, whole=self.whole or self)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from scar.bundle import Bundle
 from scar.pools import Place, find
+from scar.selection.config import check_scores, columns_of
+from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, Output, check_output, select
-from scar.selection.rules import Rule, check_scores, columns_of
+from scar.selection.rules import Rule
 from scar.serving.plan import clear
 from scar.serving.run import RunReport, Watch, score_pool
 from scar.serving.sidecar import OWN
@@ -28,7 +30,7 @@ def filter_pool(
     out: str | Path,
     keep: Rule,
     *,
-    by: str | None = None,
+    by: By | None = None,
     reading: Reading | None = None,
     scoring: Scoring | None = None,
     output: Output | None = None,
@@ -42,7 +44,7 @@ def filter_pool(
     """
     out, output, scoring = Path(out), output or Output(), scoring or Scoring()
     check_output(out, output, find(pool))
-    check_scores(keep, by, [Bundle.open(ranker).name])
+    check_scores(keep, by, Bundle.open(ranker).columns())
     grouped = [column for column in columns_of(keep) if column not in OWN]
     scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
     run = out.with_name(out.name + ".run")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
+from scar.ranks import spearman
 from scar.records import Turn
 from scar.serving.engines import processor, versions
 from scar.serving.models import Model
@@ -66,21 +67,6 @@ def compare(
     return Figures(
         len(wide), sigma, float(every.max()), float(np.sqrt((every**2).mean())), spearman(wide, candidates[0])
     )
-
-
-def spearman(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Give Spearman's rank correlation, ties with their mean rank; NaN where one side is constant."""
-    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (a, b)]
-    centred = [rank - rank.mean() for rank in ranks]
-    norm = np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum())
-    return float((centred[0] * centred[1]).sum() / norm) if norm > 0 else float("nan")
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    means: NDArray[np.float64] = ends - (counts - 1) / 2
-    return means[inverse]
 
 
 def hard_texts(encoder: PairEncoder) -> list[str]:

@@ -88,7 +88,7 @@ class CrossEncoder(nn.Module):
 
 
 def build_cross(backbone: Backbone, settings: TrainSettings, kind: str, pooling: str) -> CrossEncoder:
-    """Put a head with seeded weights on an encoder; `auto` takes the pooler where it is trained, else the first token."""
+    """Put a head with seeded weights on an encoder; `auto` is the pooler where it is trained, else the first token."""
     if pooling == "auto":
         pooling = "pooler" if backbone.trained_pooler else "first_token"
     if pooling == "pooler" and not backbone.trained_pooler:

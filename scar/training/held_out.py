@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scar.calibration import Calibration, LengthTrend, fit_length_trend
 from scar.encoding import Pair, PairEncoder
 from scar.errors import InputError
-from scar.records import instruction_key
+from scar.records import Record, instruction_key
 from scar.training.calibrate import errors_on, fit_percentiles, fit_probability, honest_errors
 from scar.training.engine import Ranker, torch_model
 
@@ -44,7 +44,9 @@ class HeldOut:
         encoded = encoder.encode(pairs)
         scores = torch_model(ranker, encoder.settings.pad_id, batch_tokens, device).score(encoded)
         keys: dict[str, int] = {}
-        groups = [keys.setdefault(instruction_key(turns), len(keys)) for turns, _ in pairs]
+        groups = [
+            keys.setdefault(instruction_key(Record(tuple(turns), text)), len(keys)) for turns, text in pairs
+        ]
         return cls(scores, encoded.response_tokens, labels, np.asarray(groups, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -92,9 +94,12 @@ def _probability(part: HeldOut, test: HeldOut | None, length: LengthTrend | None
     assert part.labels is not None, "only labelled parts become probabilities"
     fitted = fit_probability(part.scores, part.labels, method)  # type: ignore[arg-type]
     if test is not None and test.labels is not None and len(test):
-        errors = {**errors_on(test.controlled(length).scores, test.labels, fitted), "measured_on": "test part"}
+        errors = {
+            **errors_on(test.controlled(length).scores, test.labels, fitted),
+            "measured_on": "test part",
+        }
     else:
-        errors = honest_errors(part.scores, part.labels, method, part.groups)  # type: ignore[arg-type]
+        errors = honest_errors(part.scores, part.labels, part.groups, method=method, seed=0)  # type: ignore[arg-type]
         errors = {**errors, "measured_on": "validation part, cross-fitted"}
     return replace(fitted, facts={**fitted.facts, "fitted_on": "validation part", **errors})
 

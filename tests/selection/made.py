@@ -9,9 +9,15 @@ from scar.runs import CHUNKS, LEDGER, RUN, SET_ASIDE_PARTS, Plan
 from scar.serving.ledger import Counts, commit
 from scar.settings import Reading
 
+TYPES = {"tokens": pa.int32(), "truncated": pa.bool_()}
+"""Of columns by their endings; all others are float32."""
 
-def make_run(run, pool, scores, *, chunk_rows=3, finished=True):
-    """Commit a run over `pool`; `scores` maps a ranker's name to one number a readable record, in order."""
+
+def make_run(run, pool, scores, *, more=None, chunk_rows=3, finished=True):
+    """Commit a run over `pool`; `scores` maps a ranker's name to one number a readable record, in order.
+
+    `more` maps further columns in the same way: `quality_p`, `style_percentile`, `p_seen`, `style_tokens`.
+    """
     files = find(pool)
     reader = RowReader(files, Reading())
     facts, chunks = cut(files, chunk_rows)
@@ -19,7 +25,7 @@ def make_run(run, pool, scores, *, chunk_rows=3, finished=True):
     for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
         (run / folder).mkdir(parents=True)
     plan.write(run)
-    left = {name: iter(values) for name, values in scores.items()}
+    left = {name: iter(values) for name, values in {**scores, **(more or {})}.items()}
     rows = list(rows_of(files))
     for chunk in chunks:
         items = [
@@ -44,6 +50,10 @@ def _table(items, left):
             "file": pa.array([item.address.file for item in items]).dictionary_encode(),
             "line": pa.array([item.address.line for item in items], pa.int64()),
             "reason": pa.array(reasons, pa.string()).dictionary_encode(),
-            **{name: pa.array([each[name] for each in given], pa.float32()) for name in left},
+            **{name: pa.array([each[name] for each in given], _type(name)) for name in left},
         }
     )
+
+
+def _type(name):
+    return TYPES.get(name.rpartition("_")[2], pa.float32())

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.errors import InputError
+from scar.selection.config import check_scores, columns_of, from_config, scores_of
+from scar.selection.fuse import Fuse
 from scar.selection.rules import (
     KEPT,
     NOT_ELIGIBLE,
@@ -18,9 +20,6 @@ from scar.selection.rules import (
     Ratio,
     Rule,
     TopK,
-    check_scores,
-    columns_of,
-    from_config,
 )
 from scar.selection.scored import Scored
 
@@ -127,6 +126,12 @@ def test_an_eligible_record_without_a_score_is_an_error_that_names_it(rule):
     broken = Scored(lambda name: scored.load("other" if name == "style" else name), scored.eligible, "style")
     with pytest.raises(InputError, match="1 records .* the first is record 1"):
         rule.select(broken)
+
+
+def test_a_hole_in_the_score_that_orders_a_chain_is_an_error_though_no_stage_uses_it():
+    scored = rows(0.0, 1.0, 2.0, other=[0.5, NAN, 1.0])
+    with pytest.raises(InputError, match="no finite 'other', the first is record 1"):
+        (Above(0, by="style") + TopK(1, by="style")).select(Scored(scored.load, scored.eligible, "other"))
 
 
 def test_an_infinite_score_is_an_error():
@@ -269,7 +274,7 @@ GOOD = {"TopK": {"k": 1}}
         ({"keep": [GOOD, {"TopK": {}}]}, "stage 2: TopK needs k"),
         ({"keep": [GOOD, {"TopK": {"k": 0}}]}, "stage 2: TopK needs a whole k"),
         ({"keep": [GOOD, {"TopK": {"k": "many"}}]}, "stage 2: TopK needs a whole k"),
-        ({"keep": [GOOD, {"TopK": {"k": 1, "by": ["a"]}}]}, "stage 2: TopK: by"),
+        ({"keep": [GOOD, {"TopK": {"k": 1, "by": ["a"]}}]}, "stage 2: TopK: `by`"),
         ({"keep": [GOOD, {"PerGroup": {"column": 5, "n": 1}}]}, "stage 2: PerGroup: column"),
         ({"keep": [GOOD, {"Ratio": {"ratio": 2}}]}, "stage 2: Ratio"),
     ],
@@ -286,8 +291,23 @@ def test_the_columns_of_a_chain_are_those_it_groups_by():
 
 
 def test_a_score_that_no_ranker_gives_is_named_with_those_there_are():
-    check_scores(TopK(1) + Above(0, by="quality"), "style", ["style", "quality"])
-    with pytest.raises(InputError, match="no score 'unseen'; there are: .*style"):
-        check_scores(TopK(1) + Above(0, by="unseen"), None, ["style"])
+    there = ["style", "style_tokens", "quality", "quality_p", "style_percentile", "p_seen"]
+    check_scores(TopK(1) + Above(0, by="quality"), "style", there)
+    check_scores(Above(0.7, by="quality_p") + Above(90, by="style_percentile"), "style_tokens", there)
+    check_scores(Quantile(0.5, by="p_seen"), Fuse("rrf", {"style": 1, "quality": 2}), there)
+    with pytest.raises(InputError, match="no score 'unseen'; there are: style, style_tokens"):
+        check_scores(TopK(1) + Above(0, by="unseen"), None, ["style", "style_tokens"])
     with pytest.raises(InputError, match="no score 'other'"):
         check_scores(TopK(1), "other", ["style"])
+    for rule, by in (
+        (TopK(1), Fuse("rrf", {"style": 1, "other": 2})),
+        (TopK(1, Fuse("ranks", {"other": 1, "style": 2})), None),
+    ):
+        with pytest.raises(InputError, match="no score 'other'"):
+            check_scores(rule, by, ["style"])
+
+
+def test_the_scores_of_rules_are_those_they_name_and_those_they_fuse():
+    rule = TopK(1, by=Fuse("rrf", {"c": 1, "b": 1})) + TopK(2) + Above(0, by="a")
+    assert scores_of(rule, "b") == ["b", "c", "a"]
+    assert scores_of(TopK(1), None) == []

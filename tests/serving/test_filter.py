@@ -2,8 +2,9 @@
 
 import pytest
 
-from scar import PerGroup, TopK, filter_pool
+from scar import Above, PerGroup, TopK, filter_pool
 from scar.errors import InputError
+from scar.selection.fuse import Fuse
 from scar.selection.keep import Output
 from scar.settings import Reading
 from tests.make import pool_rows, read_jsonl, write_jsonl
@@ -61,3 +62,19 @@ def test_a_run_in_the_pools_own_folder_is_not_read_as_pool(bundle, pool):
     (pool / "kept.jsonl.gz").unlink()
     again = filter_pool(pool, bundle, pool / "kept.jsonl.gz", TopK(2), reading=reading)
     assert first.run.counts.rows == again.run.counts.rows == 12 and again.run.already
+
+
+def test_a_score_that_the_ranker_does_not_give_is_refused_before_anything_is_scored(bundle, pool, tmp_path):
+    fused = Fuse("rrf", {"style": 1, "style_p": 1})
+    for rule, by in ((Above(0.7, by="style_p"), None), (TopK(2), "style_p"), (TopK(2), fused)):
+        with pytest.raises(InputError, match="no score 'style_p'; there are: style, style_tokens"):
+            filter_pool(pool, bundle, tmp_path / "kept.jsonl", rule, by=by)
+    assert {path.name for path in tmp_path.iterdir()} == {"pool"}
+
+
+def test_fused_scores_order_what_is_kept(bundle, pool, tmp_path):
+    by = Fuse("ranks", {"style": 1, "style_tokens": 2})
+    kept = filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(3), by=by, output=Output(sort=True)).kept
+    scores = [row["scar_fused"] for row in read_jsonl(tmp_path / "kept.jsonl")]
+    assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+    assert kept.correlations.columns == ("style", "style_tokens")

@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import spearmanr
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from scar.encoding import PairEncoder, TextEncoder, TextSettings
@@ -21,7 +18,6 @@ from scar.serving.gates import (
     hard_texts,
     load_gate_rows,
     save_gate_rows,
-    spearman,
 )
 from scar.serving.towers import Towers
 
@@ -77,13 +73,6 @@ def pairs_of(encoder, n):
     return encoder.encode(
         [((Turn("user", "what is"),), "word a " * (k % 7) + "list " * (k % 3 + 1)) for k in range(n)]
     )
-
-
-@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=30))
-def test_spearman_is_scipys(pairs):
-    a, b = np.asarray(pairs, dtype=np.float64).T
-    expected = spearmanr(a, b).statistic if len(set(a)) > 1 and len(set(b)) > 1 else np.nan
-    assert spearman(a, b) == pytest.approx(expected, nan_ok=True)
 
 
 def test_equal_scores_pass_without_a_difference():

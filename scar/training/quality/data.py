@@ -46,9 +46,7 @@ class CrossExamples:
         """Tokenise judged rows."""
         rows = targets.rows
         values = targets.y if targets.y is not None else targets.margins
-        return cls.of_pairs(
-            pairs_of(rows), 2 if rows and rows[0].paired else 1, values, encoder, settings
-        )
+        return cls.of_pairs(pairs_of(rows), 2 if rows and rows[0].paired else 1, values, encoder, settings)
 
     @classmethod
     def of_pairs(

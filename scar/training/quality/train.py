@@ -1,14 +1,11 @@
 """Train a quality classifier: judged rows in, calibrated bundle out."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from scar.calibration import Calibration
 from scar.encoding import PairEncoder
@@ -103,7 +100,7 @@ def train_quality(
     )
     with torch.no_grad():
         # Weights teach as if both labels were as many: without this the scores would not be log odds of these rows.
-        ranker.output.bias -= math.log(weight)
+        ranker.output.bias.sub_(math.log(weight))
     finished = _Finished(ranker, encoder, settings, objective, fitted.device)
     calibration = finished.calibrate(*parts)
     report = QualityReport(
@@ -131,8 +128,8 @@ def _check_validation(objective: Objective, part: Targets) -> None:
     good = int((part.y == 1).sum())
     if min(good, len(part.y) - good) < FEWEST_LABELS:
         raise InputError(
-            f"the validation part has {good} good and {len(part.y) - good} bad rows: give more rows, or --validation, or "
-            "set validation_share to 0 to take the last epoch as it is"
+            f"the validation part has {good} good and {len(part.y) - good} bad rows: give more rows, or "
+            "--validation, or set validation_share to 0 to take the last epoch as it is"
         )
 
 
@@ -149,9 +146,7 @@ class _Finished:
     def held_out(self, part: Targets) -> HeldOut:
         """Score a part: every response of it."""
         pairs = pairs_of(part.rows)
-        return HeldOut.of(
-            self.ranker, self.encoder, pairs, part.y, batch_tokens(self.settings), self.device
-        )
+        return HeldOut.of(self.ranker, self.encoder, pairs, part.y, batch_tokens(self.settings), self.device)
 
     def calibrate(self, train: Targets, validation: Targets, test: Targets) -> Calibration:
         """Fit the length trend on the training part, all else on the validation part; the test part measures it."""
@@ -169,9 +164,7 @@ class _Finished:
         if not part.rows:
             return None
         scores = self.held_out(part).controlled(calibration.length).scores
-        return evaluate_judged(part.rows, scores, self.objective.kind) | {
-            "calibration": calibration.facts()
-        }
+        return evaluate_judged(part.rows, scores, self.objective.kind) | {"calibration": calibration.facts()}
 
 
 def _save(

@@ -142,7 +142,7 @@ def _groups(rows: Sequence[Tiers], encoder: PairEncoder, settings: StyleSettings
 
 def _evaluate(
     ranker: StyleRanker,
-    splits: Splits,
+    splits: Splits[Tiers],
     encoder: PairEncoder,
     settings: StyleSettings,
     device: torch.device,

@@ -1,4 +1,4 @@
-"""How well scores order tiers: accuracy per pair with intervals, beside longest, shortest and random. Numpy only."""
+"""How well scores order tiers: accuracy per pair with intervals, beside longest, shortest and random."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scar.evaluation.figures import Floats, accuracy, auc, contenders, interval, length_correlation, matched
 from scar.records import Tiers
-
-LENGTH_MATCHED = 0.25
-"""Pairs whose |ln length ratio| is below this count as matched in length (characters)."""
-RESAMPLES = 1000
-SEED = 0
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,36 +44,6 @@ def ordered(scores: Floats, pairs: Comparison) -> Floats:
     return (np.sign(scores[pairs.better] - scores[pairs.worse]) + 1) / 2
 
 
-def accuracy(right: Floats, rows: NDArray[np.int64], seed: int = SEED) -> dict[str, float | int]:
-    """Give the share of right pairs with a bootstrap 95 % interval; whole rows are drawn, not pairs."""
-    if not len(right):
-        return {"n": 0}
-    _, row = np.unique(rows, return_inverse=True)
-    counts = np.bincount(row).astype(np.float64)
-    low, high = interval(np.bincount(row, weights=right).astype(np.float64), counts, seed)
-    return {"accuracy": float(right.mean()), "low": low, "high": high, "n": len(right)}
-
-
-def interval(sums: Floats, counts: Floats, seed: int = SEED) -> tuple[float, float]:
-    """Give the 95 % percentile interval of sum(sums) / sum(counts) over redrawn rows."""
-    random = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):
-        drawn = random.integers(0, len(sums), len(sums))
-        means[number] = sums[drawn].sum() / counts[drawn].sum()
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
-def auc(positive: Floats, negative: Floats) -> float:
-    """Give the probability that a positive scores above a negative, ties counting half (Mann-Whitney)."""
-    if not len(positive) or not len(negative):
-        return float("nan")
-    both = np.sort(negative)
-    below = np.searchsorted(both, positive, "left")
-    upto = np.searchsorted(both, positive, "right")
-    return float((below + upto).sum() / 2 / len(positive) / len(negative))
-
-
 def kendall(rows: Sequence[Tiers], tiers: Sequence[str], scores: Floats) -> dict[str, float | int]:
     """Give the mean over rows of Kendall's tau-b between tier order and score, with its interval."""
     taus, first = [], 0
@@ -110,39 +74,38 @@ def evaluate(
     """Evaluate the scores of all responses, in the order rows and responses stand.
 
     Gives `overall`, `pairs` and `sources`, each with `all` and `length_matched` and in them the ranker, longest,
-    shortest and random; `kendall` of each of these; and `auc` of each tier pair and each of these.
+    shortest and random; `kendall` of each of these; `auc` of each tier pair and each of these; and the correlation of
+    the ranker's score with length.
     """
     lengths = np.asarray([len(text) for row in rows for text in row.responses.values()], dtype=np.float64)
-    contenders = {
-        "ranker": np.asarray(scores, dtype=np.float64),
-        "longest": lengths,
-        "shortest": -lengths,
-        "random": np.random.default_rng(SEED).random(len(lengths)),
-    }
+    entrants = contenders(scores, lengths)
     pairs = Comparison.of(rows, tiers)
-    right = {name: ordered(values, pairs) for name, values in contenders.items()}
-    matched = np.abs(np.log(lengths[pairs.better] / lengths[pairs.worse])) < LENGTH_MATCHED
+    right = {name: ordered(values, pairs) for name, values in entrants.items()}
+    alike = matched(lengths[pairs.better], lengths[pairs.worse])
     sources = np.asarray([row.source or "" for row in rows], dtype=object)[pairs.row]
 
     def table(some: NDArray[np.bool_]) -> dict[str, Any]:
         return {
             title: {name: accuracy(values[mask], pairs.row[mask]) for name, values in right.items()}
-            for title, mask in (("all", some), ("length_matched", some & matched))
+            for title, mask in (("all", some), ("length_matched", some & alike))
         }
 
     named = list(enumerate(f"{a}>{b}" for a, b in combinations(tiers, 2)))
     return {
+        "objective": "tiers",
+        "measure": "accuracy",
         "rows": len(rows),
         "responses": len(lengths),
         "tiers": list(tiers),
         "overall": table(np.ones(len(pairs.row), dtype=bool)),
         "pairs": {name: table(pairs.pair == number) for number, name in named},
         "sources": {source: table(sources == source) for source in sorted(set(sources)) if source},
-        "kendall": {who: kendall(rows, list(tiers), values) for who, values in contenders.items()},
+        "kendall": {who: kendall(rows, list(tiers), values) for who, values in entrants.items()},
         "auc": {
-            name: {who: _pair_auc(values, pairs, number) for who, values in contenders.items()}
+            name: {who: _pair_auc(values, pairs, number) for who, values in entrants.items()}
             for number, name in named
         },
+        "length_correlation": length_correlation(entrants["ranker"], lengths),
     }
 
 

@@ -1,0 +1,89 @@
+"""`scar train quality`: recipes and flags in, a bundle out."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from scar.cli.parser import Parser, from_flat
+from scar.cli.quiet import quiet
+from scar.cli.train import add_files
+from scar.errors import InputError
+from scar.settings import QualitySettings, Reading
+
+if TYPE_CHECKING:
+    from scar.calibration import Calibration
+    from scar.training.quality.train import QualityReport
+
+FIGURES = {"auc": "an AUC of {:.3f}", "spearman": "a rank correlation of {:.3f}", "accuracy": "{:.1%} right"}
+_LEFT_OUT = (
+    "set_aside",
+    "eval_only",
+    "leaked",
+    "duplicates",
+    "repeats",
+    "no_judgement",
+    "identical_pair",
+)
+
+
+def quality(arguments: Sequence[str]) -> None:
+    """Train a quality classifier."""
+    parser = Parser(
+        "train quality",
+        "Train a quality classifier on rows with a label, a score, or a chosen and a rejected response.",
+    )
+    add_files(parser, "file or folder of judged rows", "file of judged rows")
+    parser.add_settings(Reading, only=("format", "columns", "strict"))
+    parser.add_settings(QualitySettings)
+    values = parser.read(arguments)
+    settings = from_flat(QualitySettings, values)
+    try:
+        from scar.training.quality.train import train_quality
+    except ImportError as error:
+        raise InputError(
+            f"training needs the train extra: pip install 'scar-rank[train]' ({error})"
+        ) from None
+    quiet()
+    report = train_quality(
+        settings,
+        values["data"],
+        values["out"],
+        validation=values["validation"],
+        test=values["test"],
+        reading=from_flat(Reading, values),
+        overwrite=values["overwrite"],
+    )
+    if report.first_process:
+        _print_report(report)
+
+
+def _print_report(report: "QualityReport") -> None:
+    rows = report.rows
+    for note in report.objective.notes:
+        print(note)
+    print(f"trained on {rows['train']:,} rows, {report.steps} steps, {report.epochs} epochs")
+    left = {name: rows[name] for name in _LEFT_OUT if rows.get(name)}
+    if left:
+        print("left out: " + ", ".join(f"{count:,} {name}" for name, count in left.items()))
+    if report.validation is not None:
+        told = FIGURES[report.metric].format(report.validation)
+        print(f"best epoch {report.best_epoch}: {told} on the validation rows")
+    if report.evaluation:
+        from scar.cli.evaluate import print_evaluation
+
+        print_evaluation(report.evaluation)
+    print_calibration(report.calibration)
+    print(f"bundle: {report.out}   next: scar export {report.out}")
+
+
+def print_calibration(calibration: "Calibration") -> None:
+    """Print what the scores were given a meaning by."""
+    facts: dict[str, dict[str, Any]] = calibration.facts()
+    if length := calibration.length:
+        print(f"length: score - {length.slope:.4g} x ln(1 + response tokens) is taken off every score")
+    if probability := facts.get("probability"):
+        print(
+            f"probability ({probability['method']}): calibration error {probability['ece_before']:.4f} before, "
+            f"{probability['ece_after']:.4f} after ({probability['measured_on']})"
+        )
+    if percentile := facts.get("percentile"):
+        print(f"percentile: of {percentile['rows']:,} scores of the {percentile['reference']}")
