@@ -29,8 +29,7 @@ def import_(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--name",
         type=str,
-        help="name of the ranker: its column in the scores; "
-        "default: style, or quality of a classifier"
+        help="name of the ranker: its column in the scores; default: style, or quality of a classifier",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
     values = parser.read(arguments)

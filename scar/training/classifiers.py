@@ -65,7 +65,9 @@ LAYOUTS: Mapping[str, Layout] = {
     "roberta": Layout("roberta.", _DENSE, lambda config: HeadShape("first_token", "tanh")),
     "xlm-roberta": Layout("roberta.", _DENSE, lambda config: HeadShape("first_token", "tanh")),
     "electra": Layout("electra.", _DENSE, lambda config: HeadShape("first_token", "gelu")),
-    "deberta": Layout("deberta.", _CONTEXT, lambda config: HeadShape("first_token", config.pooler_hidden_act)),
+    "deberta": Layout(
+        "deberta.", _CONTEXT, lambda config: HeadShape("first_token", config.pooler_hidden_act)
+    ),
     "deberta-v2": Layout(
         "deberta.", _CONTEXT, lambda config: HeadShape("first_token", config.pooler_hidden_act)
     ),
@@ -115,4 +117,4 @@ def as_class(ranker: CrossEncoder) -> PreTrainedModel | None:
     config.num_labels = 1
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model.load_state_dict({layout.theirs(key): tensor for key, tensor in ranker.state_dict().items()})
-    return model.eval()
+    return model

@@ -49,7 +49,12 @@ NETWORKS = ("relation", "output")
 CROSS_NETWORKS = ("hidden", "output")
 HEAD_FILES = {"style_head.safetensors": NETWORKS, "cross_head.safetensors": CROSS_NETWORKS}
 """Where a head stands beside the encoder, and the networks that it is made of."""
-COPIED = (*sorted({name for kind in GRAPHS.values() for name in kind.all}), GATES, EVALUATION, TOKENIZER_CHECK)
+COPIED = (
+    *sorted({name for kind in GRAPHS.values() for name in kind.all}),
+    GATES,
+    EVALUATION,
+    TOKENIZER_CHECK,
+)
 """Files that go along as they are, where the bundle has them."""
 CHANGING = (*COPIED, *HEAD_FILES)
 """Files that one folder has and another has not."""

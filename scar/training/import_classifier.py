@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedConfig, P
 
 from scar.bundle import RANKER, Bundle, new_bundle
 from scar.card import write_card
-from scar.encoding import PairEncoder, Pairs
+from scar.encoding import PairEncoder
 from scar.errors import GateError, InputError
 from scar.files import read_json, write_json
 from scar.records import Turn
@@ -146,7 +146,7 @@ def _compare(
     ).eval()
     for number, (x, y) in enumerate(chosen):
         cut = {"truncation": "longest_first", "max_length": encoder.settings.max_tokens}
-        feeds = dict(tokenizer(x, y, return_tensors="pt", **cut))
+        feeds = dict(tokenizer([x], [y], return_tensors="pt", **cut))  # alone, an empty y would be none
         mine = pairs.tokens.feeds(pairs.x[number : number + 1], encoder.settings.pad_id)
         _refuse_other_ids(mine, feeds, (x, y))
         with torch.inference_mode():
@@ -165,4 +165,6 @@ def _refuse_other_ids(
 ) -> None:
     for key, values in mine.items():
         if not np.array_equal(values, theirs[key].numpy()):
-            raise GateError(f"not imported: transformers gives other {key} for {texts[0][:40]!r} and {texts[1][:40]!r}")
+            raise GateError(
+                f"not imported: transformers gives other {key} for {texts[0][:40]!r} and {texts[1][:40]!r}"
+            )
