@@ -139,7 +139,7 @@ def _filler(folder: Path) -> set[str]:
     if not (folder / RANKER).is_file():
         return set()
     ranker = read_json(folder / RANKER, "make the folder again")
-    return {"pooler"} if ranker["head"]["pooling"] == "first_token" else set()
+    return set() if ranker["head"]["pooling"] == "pooler" else {"pooler"}
 
 
 def _has_trained_pooler(model: nn.Module, missing: Any) -> bool:
