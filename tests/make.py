@@ -107,7 +107,7 @@ def tiny_tokenizer(folder, length=128):
 
 
 def sentencepiece_tokenizer(folder):
-    """Train a SentencePiece unigram model on made-up text, and save it as deberta-v3 is published: no tokenizer.json."""
+    """Train a SentencePiece unigram model on made-up text, and save it as deberta-v3 is published."""
     import sentencepiece
     from transformers import AutoTokenizer
 
@@ -151,7 +151,9 @@ def tiny_encoder(folder, kind="bert", *, hidden=32, layers=2, length=128, seed=0
 
     tokenizer = tiny_tokenizer(folder, length)
     torch.manual_seed(seed)
-    AutoModel.from_config(_tiny_config(tokenizer, kind, hidden, layers, length, **more)).save_pretrained(folder)
+    AutoModel.from_config(_tiny_config(tokenizer, kind, hidden, layers, length, **more)).save_pretrained(
+        folder
+    )
     return Path(folder)
 
 

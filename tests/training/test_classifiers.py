@@ -231,7 +231,11 @@ def test_missing_and_unexpected_weights_are_listed_in_one_line_by_their_names_in
 ):
     weights = load_file(copy / "model.safetensors")
     del weights["pooler.dense.bias"], weights["deberta.encoder.LayerNorm.bias"]
-    weights |= {"deberta.junk": torch.ones(1), "lm_head.weight": torch.ones(1), "output.weight": torch.ones(1)}
+    weights |= {
+        "deberta.junk": torch.ones(1),
+        "lm_head.weight": torch.ones(1),
+        "output.weight": torch.ones(1),
+    }
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     shown = refused(capsys, copy, tmp_path)
     assert "2 missing: deberta.encoder.LayerNorm.bias, pooler.dense.bias" in shown
@@ -296,7 +300,9 @@ def test_a_head_that_gives_other_logits_than_transformers_is_not_imported(
 
 
 def test_other_ids_than_those_of_transformers_are_not_imported(checkpoint, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("scar.encoding.pairs.longest_first", lambda first, second, room: (room // 3, room // 3))
+    monkeypatch.setattr(
+        "scar.encoding.pairs.longest_first", lambda first, second, room: (room // 3, room // 3)
+    )
     assert "transformers gives other input_ids" in refused(capsys, checkpoint, tmp_path, code=1)
 
 
