@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, find, read_pool, recorded, rows_of
@@ -17,11 +18,16 @@ from scar.training.unseen.folds import Seen
 
 @dataclass(frozen=True)
 class Rows:
-    """Seen records, then the candidates; and an item for every record of the pool, also those set aside."""
+    """Seen records and candidates; and an item for every record of the pool, also those set aside.
+
+    Records stand in the order of their texts: what is learned of them does not depend on the order of the files.
+    """
 
     records: list[Record]
     seen: Seen
     """(records,)"""
+    candidates: NDArray[np.int64]
+    """Where each candidate stands among the records, in pool order."""
     items: list[Item]
     pool: tuple[str, ...]
     """The pool argument, as absolute paths."""
@@ -48,5 +54,21 @@ class Rows:
         for what, place, rows in (("seen rows", seen, known), ("candidates", pool, candidates)):
             if not rows:
                 raise InputError(f"{place}: no {what} can be read; `scar inspect` says why")
-        flags = np.repeat([True, False], [len(known), len(candidates)])
-        return cls([*known, *candidates], flags, items, recorded(pool, files), files, dict(lost))
+        records = [*known, *candidates]
+        order = sorted(range(len(records)), key=lambda n: (n >= len(known), *_texts(records[n])))
+        places = np.empty(len(records), dtype=np.int64)
+        places[order] = np.arange(len(records))
+        flags = np.arange(len(records)) < len(known)
+        return cls(
+            [records[n] for n in order],
+            flags,
+            place[len(known) :],
+            items,
+            recorded(pool, files),
+            files,
+            dict(lost),
+        )
+
+
+def _texts(record: Record) -> tuple[str, ...]:
+    return (*(text for turn in record.turns for text in turn), record.response)

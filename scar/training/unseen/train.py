@@ -223,7 +223,7 @@ class _Job:
 
     def candidates(self, outcome: _Outcome) -> Candidates:
         """Give what the folds say of the candidates."""
-        these = np.flatnonzero(~self.rows.seen)
+        these = self.rows.candidates
         scores = linear.score_of(outcome.logits[these], self.settings.prefer).astype(np.float32)
         described = {"name": self.settings.name, "kind": "unseen", "prefer": self.settings.prefer}
         pairs = outcome.pairs.take(these)
@@ -245,7 +245,7 @@ class _Job:
 
     def save(self, outcome: _Outcome, out: Path, files: dict[str, str]) -> None:
         """Write the bundle of the model of all rows."""
-        these = np.flatnonzero(~self.rows.seen)
+        these = self.rows.candidates
         scores = linear.score_of(outcome.logits[these], self.settings.prefer).astype(np.float32)
         gated = these[np.unique(np.linspace(0, len(these) - 1, GATE_PAIRS).round().astype(int))]
         records = [self.rows.records[number] for number in gated]

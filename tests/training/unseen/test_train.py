@@ -1,0 +1,206 @@
+"""`scar train unseen`: every candidate is scored once, by a model of the other folds; the folder says what came out."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import scar
+from scar.bundle import Bundle
+from scar.cli import main
+from scar.errors import InputError
+from scar.serving.scorer import Scorer
+from scar.settings import UnseenSettings
+from scar.training.unseen import finetune
+from scar.training.unseen.train import train_unseen
+from tests.make import read_jsonl, sentence, write_jsonl
+
+
+def rows(n, word, start=0):
+    """Make rows that a word gives away."""
+    return [
+        {
+            "id": f"{word}{number}",
+            "instruction": f"what is {sentence(f'{word}{number}', 4)} {number}",
+            "response": sentence(f"{word} {number}", 8, [word] * 40),
+        }
+        for number in range(start, start + n)
+    ]
+
+
+HAVE = rows(60, "clearly")
+NOVEL = rows(30, "whatever")
+LIKE = rows(30, "clearly", start=1000)
+
+
+@pytest.fixture(scope="module")
+def unseen(encoder):
+    return UnseenSettings(encoder=str(encoder), max_tokens=48, folds=3)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rows")
+    pool = [row for both in zip(NOVEL, LIKE, strict=True) for row in both]
+    # A copy of a seen row, and a row that cannot be read.
+    pool = [*pool, HAVE[0] | {"id": "copy"}, {"instruction": "why?", "response": ""}]
+    return write_jsonl(folder / "seen.jsonl", HAVE), write_jsonl(folder / "pool.jsonl", pool)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, unseen, files):
+    return train_unseen(unseen, *files, tmp_path_factory.mktemp("out") / "out")
+
+
+def sidecar(out):
+    return pq.read_table(out / "run" / "chunks").to_pandas()
+
+
+def test_each_candidate_is_scored_once_out_of_fold_and_the_rest_is_set_aside(done, files):
+    table = sidecar(done.out)
+    assert table["row"].tolist() == list(range(62))
+    assert table["reason"].isna().sum() == 61 and done.scored == 61 and done.set_aside == 1
+    scored = table[table["reason"].isna()]
+    assert set(scored["fold"]) == {0, 1, 2} and scored["unseen"].notna().all()
+    np.testing.assert_allclose(scored["p_seen"], 1 / (1 + np.exp(scored["unseen"])), rtol=1e-4)
+    assert (scored["unseen"].rank() - scored["unseen_percentile"].rank()).abs().max() == 0
+
+
+def test_novel_rows_score_higher_and_a_copy_of_a_seen_row_comes_out_as_seen(done):
+    table = sidecar(done.out).set_index("id")
+    novel, like = (table.loc[[row["id"] for row in some], "unseen"] for some in (NOVEL, LIKE))
+    assert novel.median() > like.quantile(0.9)
+    assert table.loc["copy", "p_seen"] > table.loc[[row["id"] for row in NOVEL], "p_seen"].quantile(0.9)
+
+
+def test_select_takes_the_most_novel_rows_out_of_the_run(done, tmp_path):
+    report = scar.select(done.out / "run", scar.TopK(20), tmp_path / "kept.jsonl")
+    assert report.kept == 20
+    kept = read_jsonl(tmp_path / "kept.jsonl")
+    assert sum(row["id"].startswith("whatever") for row in kept) >= 16
+
+
+def test_the_report_holds_what_is_printed(done):
+    report = json.loads((done.out / "report.json").read_text())
+    assert report["verdict"]["told_apart"] and report["verdict"]["low"] > 0.5
+    assert (report["seen"], report["pool"], report["folds"]) == (60, 61, 3)
+    told = [ngram["text"] for ngram in report["telling"]["pool"]]
+    assert any("whatever" in text or "hate" in text for text in told)
+    assert report["share_seen"] == pytest.approx(60 / 121)
+
+
+def test_the_bundle_of_all_rows_scores_the_next_pool(done):
+    bundle = Bundle.open(done.out / "bundle")
+    assert bundle.kind == "unseen" and bundle.ranker["prefer"] == "novel"
+    assert all(record["passed"] for record in bundle.gates())
+    scores = Scorer.load(bundle.path).score([*rows(20, "whatever", 2000), *rows(20, "clearly", 3000)])
+    assert np.median(scores[:20]) > np.median(scores[20:])
+    table = sidecar(done.out).set_index("id")
+    again = Scorer.load(bundle.path).score(NOVEL)
+    assert np.corrcoef(again, table.loc[[row["id"] for row in NOVEL], "unseen"])[0, 1] > 0.3
+
+
+@pytest.mark.slow
+def test_shuffling_the_input_permutes_the_output(done, unseen, files, tmp_path):
+    shuffled = [write_jsonl(tmp_path / path.name, read_jsonl(path)[::-1]) for path in files]
+    again = train_unseen(unseen, *shuffled, tmp_path / "again")
+    ours, theirs = (sidecar(out).set_index("id")["unseen"].dropna() for out in (done.out, again.out))
+    assert ours.to_dict() == theirs.to_dict()
+    assert again.report.verdict == done.report.verdict
+
+
+@pytest.mark.slow
+def test_preferring_the_similar_turns_the_scores_over(done, unseen, files, tmp_path):
+    similar = train_unseen(replace(unseen, prefer="similar"), *files, tmp_path / "similar")
+    ours, theirs = sidecar(done.out), sidecar(similar.out)
+    np.testing.assert_allclose(ours["unseen"].dropna(), -theirs["unseen"].dropna(), rtol=1e-6)
+    np.testing.assert_allclose(ours["p_seen"].dropna(), theirs["p_seen"].dropna(), rtol=1e-4)
+    assert json.loads((similar.out / "bundle" / "ranker.json").read_text())["prefer"] == "similar"
+    like = Scorer.load(similar.out / "bundle").score([*LIKE, *NOVEL])
+    assert np.median(like[:30]) > np.median(like[30:])
+
+
+@pytest.mark.slow
+def test_the_encoder_can_learn_too_and_a_killed_training_goes_on_with_the_next_fold(
+    unseen, files, tmp_path, monkeypatch
+):
+    settings = replace(unseen, head="finetune", lr=3e-3, epochs=2, batch_size=8)
+    whole = train_unseen(settings, *files, tmp_path / "whole")
+    assert whole.report.verdict.auc > 0.8 and whole.report.head == "finetune"
+    run_fold, trained = finetune.run_fold, []
+
+    def killed_at_the_third(task, number, device, threads):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(number)
+        run_fold(task, number, device, threads)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(finetune, "run_fold", killed_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            train_unseen(settings, *files, tmp_path / "killed")
+    assert not (tmp_path / "killed").exists()
+
+    def counted(task, number, device, threads):
+        trained.append(number)
+        run_fold(task, number, device, threads)
+
+    monkeypatch.setattr(finetune, "run_fold", counted)
+    again = train_unseen(settings, *files, tmp_path / "killed")
+    assert trained == [0, 1, 2]
+    assert again.report.verdict == whole.report.verdict
+    assert sidecar(again.out)["unseen"].dropna().tolist() == sidecar(whole.out)["unseen"].dropna().tolist()
+    assert not list((tmp_path / "killed.training").glob("*.npy"))
+
+
+@pytest.mark.slow
+def test_folds_run_side_by_side(unseen, files, tmp_path):
+    settings = replace(unseen, head="finetune", lr=3e-3, epochs=2, batch_size=8, devices=("cpu", "cpu"))
+    side_by_side = train_unseen(settings, *files, tmp_path / "out")
+    assert side_by_side.scored == 61 and side_by_side.report.verdict.auc > 0.8
+
+
+@pytest.mark.parametrize("on", ["instruction", "response"])
+def test_one_text_alone_can_be_looked_at(unseen, files, tmp_path, on):
+    found = train_unseen(replace(unseen, on=on), *files, tmp_path / on)
+    assert json.loads((found.out / "bundle" / "ranker.json").read_text())["text"]["inputs"] == on
+    same = [{"instruction": "what is it", "response": "the list."}] * 2
+    same[1] = same[1] | ({"response": "other"} if on == "instruction" else {"instruction": "other"})
+    scores = Scorer.load(found.out / "bundle").score(same)
+    assert scores[0] == scores[1]
+
+
+def test_identical_rows_on_both_sides_cannot_be_told_apart(unseen, tmp_path):
+    have = write_jsonl(tmp_path / "seen.jsonl", HAVE)
+    found = train_unseen(unseen, have, have, tmp_path / "out")
+    assert not found.report.verdict.told_apart
+    assert "cannot be told apart" in found.report.verdict.words
+
+
+@pytest.mark.parametrize(
+    ("seen", "pool", "more", "told"),
+    [
+        (HAVE[:2], NOVEL, [], "give more rows"),
+        (HAVE, [{"instruction": "why?", "response": ""}] * 3, [], "no candidates can be read"),
+        (HAVE, NOVEL, ["--folds", "1"], "folds must be at least 2"),
+        (HAVE, NOVEL, ["--layers", "9"], "layers: 9 asked for, the encoder has 2"),
+        (HAVE, NOVEL, ["--devices", "cpu,cpu"], "devices goes with head: finetune"),
+        (HAVE, NOVEL, ["--head", "finetune", "--devices", "tpu:0"], "neither cpu nor cuda:N"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(unseen, tmp_path, capsys, seen, pool, more, told):
+    names = [str(write_jsonl(tmp_path / f"{n}.jsonl", some)) for n, some in (("seen", seen), ("pool", pool))]
+    flags = ["--seen", names[0], "--pool", names[1], "--out", str(tmp_path / "out")]
+    assert main(["train", "unseen", *flags, "--encoder", unseen.encoder, "--max_tokens", "48", *more]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(unseen, files, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("done")
+    with pytest.raises(InputError, match="not of `scar train unseen`"):
+        train_unseen(unseen, *files, tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
