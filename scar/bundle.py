@@ -111,9 +111,11 @@ class Bundle:
 def score_columns(ranker: Mapping[str, Any]) -> list[str]:
     """List the columns of numbers that a ranker with this ranker.json gives: what a rule can order by."""
     name, calibration = ranker["name"], ranker.get("calibration") or {}
-    calibrated = [f"{name}_{ending}" for part, ending in ENDINGS.items() if calibration.get(part)]
-    seen = [P_SEEN] if ranker["kind"] == "unseen" else []
-    return [name, f"{name}_tokens", *calibrated, *seen]
+    endings = [ending for part, ending in ENDINGS.items() if calibration.get(part)]
+    if ranker["kind"] != "unseen":
+        return [name, f"{name}_tokens", *(f"{name}_{ending}" for ending in endings)]
+    # Its probability is told as p_seen alone, whichever rows it prefers.
+    return [name, f"{name}_tokens", *(f"{name}_{ending}" for ending in endings if ending != "p"), P_SEEN]
 
 
 def verify(path: Path) -> None:

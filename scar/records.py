@@ -75,6 +75,13 @@ class SetAside:
     detail: str
     id: str | None = None
     part: str | None = None
+    ranker: str | None = None
+    """Which of several rankers failed; None where the record itself is at fault, or one ranker scores alone."""
+
+    @property
+    def code(self) -> str:
+        """The reason as the scores have it, prefixed by the ranker that failed."""
+        return f"{self.ranker}:{self.reason}" if self.ranker else str(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

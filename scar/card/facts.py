@@ -16,7 +16,10 @@ def facts(ranker: dict[str, Any]) -> list[str]:
     lines = []
     if ranker.get("data"):
         rows = ranker["data"]["rows"]
-        parts = f"{rows['train']} (validation {rows['validation']}, test {rows['test']})"
+        if "pool" in rows:
+            parts = f"{rows['seen']} seen and {rows['pool']} candidates"
+        else:
+            parts = f"{rows['train']} (validation {rows['validation']}, test {rows['test']})"
         lines.append(f"| training rows | {parts}, {ranker['trained_steps']} steps, seed {ranker['seed']} |")
     if source := ranker.get("imported"):
         where = f"{source['name']} ({source['origin']}), revision `{source['revision']}`"

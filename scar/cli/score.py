@@ -16,7 +16,13 @@ def add_scoring(parser: Parser) -> None:
     parser.add_argument(
         "pool", type=str, help="file, folder, glob, URL or Hub name; jsonl, json, csv, parquet, arrow"
     )
-    parser.add_argument("--ranker", type=Path, required=True, help="bundle with exported graphs")
+    parser.add_argument(
+        "--ranker",
+        type=Path,
+        action="append",
+        required=True,
+        help="bundle with exported graphs; again for each further ranker: all score in one pass",
+    )
     parser.add_argument(
         "--carry", type=str, default="", help="columns to write beside the scores: source,lang"
     )
@@ -53,7 +59,8 @@ def score(arguments: Sequence[str]) -> None:
             watch=bar,
         )
     print_run(report)
-    print(f"scores: {report.run}   next: scar select {report.run} --top 1000 --out kept.jsonl")
+    by = f" --by {next(iter(report.choice))}" if len(report.choice) > 1 else ""
+    print(f"scores: {report.run}   next: scar select {report.run} --top 1000{by} --out kept.jsonl")
 
 
 def print_run(report: Any) -> None:
@@ -61,8 +68,9 @@ def print_run(report: Any) -> None:
     counts = report.counts
     if report.already:
         print(f"{report.run} is finished already: the same pool, ranker and settings")
-    choice = report.choice
-    print(f"engine: {choice['engine']} {choice['precision']}, {choice['graph']} ({choice['why']})")
+    for name, choice in report.choice.items():
+        who = f"{name}: " if len(report.choice) > 1 else ""
+        print(f"engine: {who}{choice['engine']} {choice['precision']}, {choice['graph']} ({choice['why']})")
     aside = sum(counts.set_aside.values())
     print(
         f"read {counts.rows:,} rows, {counts.records:,} records: {counts.scored:,} scored, {aside:,} set aside"
@@ -72,7 +80,14 @@ def print_run(report: Any) -> None:
     if aside * 10 > counts.records:
         print("note: that is much; `scar inspect POOL` shows such rows, and how they were read")
     if counts.truncated:
-        print(
-            f"truncated: {counts.truncated:,} ({counts.truncated / max(1, counts.scored):.1%} of the scored)"
-        )
+        print(f"truncated: {_truncated(counts)}")
     print(f"{report.seconds:.1f} s, {report.rows_per_second:,.1f} rows/s, padding {report.padding:.1%}")
+
+
+def _truncated(counts: Any) -> str:
+    """Say how many scored records were cut: for each ranker, where several scored."""
+    names = {name: f"{name} " if len(counts.truncated_of) > 1 else "" for name in counts.truncated_of}
+    return ", ".join(
+        f"{names[name]}{number:,} ({number / max(1, counts.scored):.1%} of the scored)"
+        for name, number in counts.truncated_of.items()
+    )

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scar.bundle import Bundle
+from scar.errors import InputError
 from scar.pools import Place, find
-from scar.selection.config import check_scores, columns_of
+from scar.selection.config import check_scores
+from scar.selection.config import columns_of as grouped_by
 from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, Output, check_output, select
 from scar.selection.rules import Rule
 from scar.serving.plan import clear
+from scar.serving.rankers import Rankers, columns_of, open_bundles
 from scar.serving.run import RunReport, Watch, score_pool
 from scar.serving.sidecar import OWN
 from scar.settings import Reading, Scoring
@@ -26,7 +28,7 @@ class FilterReport:
 
 def filter_pool(
     pool: Place | Sequence[Place],
-    ranker: str | Path,
+    ranker: Rankers,
     out: str | Path,
     keep: Rule,
     *,
@@ -37,15 +39,20 @@ def filter_pool(
     keep_scores: bool = False,
     watch: Watch | None = None,
 ) -> FilterReport:
-    """Score a pool with a ranker and write the rows that `keep` keeps to `out`.
+    """Score a pool with a ranker, or with several, and write the rows that `keep` keeps to `out`.
 
-    The run folder stands beside `out` as `<out>.run` until all is done; `keep_scores` leaves it there. Columns that
-    the rule groups by are carried without being asked for.
+    `by` is the score that rules use where they name none; with several rankers it must be given. The run folder
+    stands beside `out` as `<out>.run` until all is done; `keep_scores` leaves it there. Columns that the rule groups
+    by are carried without being asked for.
     """
     out, output, scoring = Path(out), output or Output(), scoring or Scoring()
     check_output(out, output, find(pool))
-    check_scores(keep, by, Bundle.open(ranker).columns())
-    grouped = [column for column in columns_of(keep) if column not in OWN]
+    bundles = open_bundles(ranker)
+    if by is None and len(bundles) > 1:
+        raise InputError(_which([bundle.name for bundle in bundles]))
+    check_scores(keep, by, [column for bundle in bundles for column in bundle.columns()])
+    there = {*OWN, *(column for bundle in bundles for column in columns_of(bundle))}
+    grouped = [column for column in grouped_by(keep) if column not in there]
     scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
     run = out.with_name(out.name + ".run")
     scored = score_pool(
@@ -57,3 +64,11 @@ def filter_pool(
         if not any(run.iterdir()):
             run.rmdir()
     return FilterReport(scored, kept)
+
+
+def _which(names: Sequence[str]) -> str:
+    equal = ", ".join(f"{name}: 1" for name in names)
+    return (
+        f"the rankers {', '.join(names)} score together: say --by NAME, "
+        f"or `by: {{fuse: rrf, of: {{{equal}}}}}` in a rules file (--rules)"
+    )

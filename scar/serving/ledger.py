@@ -24,15 +24,23 @@ class Counts:
     records: int = 0
     scored: int = 0
     truncated: int = 0
+    """Scored records of which something was cut, for whichever ranker."""
     tokens: int = 0
+    """By all rankers together."""
     set_aside: dict[str, int] = field(default_factory=dict)
+    tokens_of: dict[str, int] = field(default_factory=dict)
+    """Ranker -> tokens of the scored records."""
+    truncated_of: dict[str, int] = field(default_factory=dict)
+    """Ranker -> scored records of which something was cut for it."""
 
     def add(self, other: "Counts") -> None:
         """Add another chunk's counts."""
         for name in ("rows", "records", "scored", "truncated", "tokens"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for reason, count in other.set_aside.items():
-            self.set_aside[reason] = self.set_aside.get(reason, 0) + count
+        for name in ("set_aside", "tokens_of", "truncated_of"):
+            mine = getattr(self, name)
+            for key, count in getattr(other, name).items():
+                mine[key] = mine.get(key, 0) + count
 
 
 def commit(
@@ -68,7 +76,7 @@ def _line(item: SetAside) -> dict[str, Any]:
         "file": item.address.file,
         "line": item.address.line,
         "id": item.id,
-        "reason": str(item.reason),
+        "reason": item.code,
         "detail": item.detail,
     }
 

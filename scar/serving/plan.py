@@ -12,9 +12,16 @@ from scar.runs import CHUNKS, LEDGER, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Pla
 from scar.serving.scorer import Scorer
 from scar.settings import Reading, Scoring
 
+RANKERS = "rankers"
+"""Field of the fingerprint; runs of earlier versions, which had no column of a calibration, are without it."""
+
 
 def make_plan(
-    files: Sequence[PoolFile], pool: Sequence[str], scorer: Scorer, reading: Reading, scoring: Scoring
+    files: Sequence[PoolFile],
+    pool: Sequence[str],
+    scorers: Sequence[Scorer],
+    reading: Reading,
+    scoring: Scoring,
 ) -> Plan:
     """Read the pool once and fix what the run will do."""
     facts, chunks = cut(files, scoring.chunk_rows)
@@ -22,14 +29,23 @@ def make_plan(
         "pool": {file.name: file.sha256 for file in facts},
         "reading": asdict(reading),
         "scoring": scoring.fingerprint(),
-        "ranker": {scorer.name: scorer.files()},
-        "engine": scorer.choice.engine,
-        "precision": scorer.choice.precision,
-        "graph": scorer.choice.graph,
+        # Their order is the order of the sidecar's columns, so another order is another run.
+        RANKERS: [scorer.name for scorer in scorers],
+        "ranker": {scorer.name: _depends_on(scorer) for scorer in scorers},
     }
     # Through JSON's eyes, so that a plan read back compares equal.
     fingerprint["scoring"]["carry"] = list(scoring.carry)
-    return Plan(tuple(pool), tuple(facts), tuple(chunks), (scorer.name,), fingerprint)
+    return Plan(tuple(pool), tuple(facts), tuple(chunks), tuple(fingerprint[RANKERS]), fingerprint)
+
+
+def _depends_on(scorer: Scorer) -> dict[str, Any]:
+    choice = scorer.choice
+    return {
+        "files": scorer.files(),
+        "engine": choice.engine,
+        "precision": choice.precision,
+        "graph": choice.graph,
+    }
 
 
 def check_run(run: Path) -> None:
@@ -64,6 +80,11 @@ def claim(run: Path, plan: Plan, *, overwrite: bool) -> bool:
 
 def _same(run: Path, plan: Plan) -> bool:
     old = Plan.read(run)
+    if RANKERS not in old.fingerprint:
+        raise InputError(
+            f"{run} was scored by an earlier version, whose scores may lack columns: choose another --out, or "
+            "--overwrite"
+        )
     if field := differing(old.fingerprint, plan.fingerprint):
         raise InputError(f"{run} holds another run: {field} differs. Choose another --out, or --overwrite")
     if not finished(run):

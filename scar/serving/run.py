@@ -16,11 +16,13 @@ from scar.files import write_json
 from scar.pools import Chunk, Place, PoolFile, RowReader, find, recorded, rows_of
 from scar.records import Record
 from scar.runs import RUN, Plan
+from scar.serving.answers import Encoded, Scores, encode_records
 from scar.serving.engines import versions
 from scar.serving.ledger import Counts, commit, join_set_aside
 from scar.serving.plan import check_run, claim, make_plan, read_summary
-from scar.serving.scorer import Encoded, Scorer, Scores
-from scar.serving.sidecar import Item, check_columns, count, table, with_scores
+from scar.serving.rankers import Rankers, check_carried, open_bundles
+from scar.serving.scorer import Scorer
+from scar.serving.sidecar import Item, count, table, with_scores
 from scar.settings import Reading, Scoring
 
 T = TypeVar("T")
@@ -64,7 +66,8 @@ class RunReport:
     seconds: float
     padding: float
     """Share of the tokens that were padding."""
-    choice: dict[str, str]
+    choice: dict[str, dict[str, str]]
+    """Ranker -> its graph, engine and precision, and why."""
     already: bool = False
     """True where the run was finished before."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -77,7 +80,7 @@ class RunReport:
 
 def score_pool(
     pool: Place | Sequence[Place],
-    ranker: str | Path,
+    ranker: Rankers,
     out: str | Path,
     *,
     reading: Reading | None = None,
@@ -87,33 +90,36 @@ def score_pool(
 ) -> RunReport:
     """Score every record of a pool into the run folder `out`: a sidecar of scores, never a rewrite of the text.
 
+    Several rankers score in one pass: each text is read once, and tokenised once for each distinct tokenizer.
     Raises InputError where the pool, the bundle or the folder is not usable, RunError where the scores are not.
     """
     reading, scoring, watch, run = reading or Reading(), scoring or Scoring(), watch or Unwatched(), Path(out)
     files = find(pool)
     check_run(run)
     reader = RowReader(files, reading, scoring.carry)
-    scorer = Scorer.load(ranker, scoring)
-    check_columns(scorer.name, scoring.carry)
-    plan = make_plan(files, recorded(pool, files), scorer, reading, scoring)
+    bundles = open_bundles(ranker)
+    check_carried(bundles, scoring.carry)
+    scorers = [Scorer.of_bundle(bundle, scoring) for bundle in bundles]
+    plan = make_plan(files, recorded(pool, files), scorers, reading, scoring)
     if not claim(run, plan, overwrite=overwrite):
         return _finished_before(run)
     watch.start(plan.rows)
     started = time.perf_counter()
     counts, meter = Counts(), _Meter()
-    for work in read_ahead(_prepare(files, plan, reader, scorer), READ_AHEAD):
-        counts.add(_score_chunk(run, plan, scorer, work, meter, watch))
+    for work in read_ahead(_prepare(files, plan, reader, scorers), READ_AHEAD):
+        counts.add(_score_chunk(run, plan, scorers, work, meter, watch))
         watch.chunk(counts)
     join_set_aside(run, plan)
     seconds = time.perf_counter() - started
-    report = RunReport(run, counts, seconds, meter.padding, asdict(scorer.choice), versions=versions())
+    choice = {scorer.name: asdict(scorer.choice) for scorer in scorers}
+    report = RunReport(run, counts, seconds, meter.padding, choice, versions=versions())
     write_json(run / RUN, _summary(report))
     return report
 
 
 @dataclass
 class _Meter:
-    """Tokens that went through the encoder; distinct texts run once, so fewer than the records have."""
+    """Tokens that went through the encoders; distinct texts run once, so fewer than the records have."""
 
     tokens: int = 0
     padded: int = 0
@@ -129,13 +135,17 @@ class _Work:
 
     chunk: Chunk
     items: list[Item]
-    encoded: Encoded
+    encoded: list[Encoded]
+    """For each ranker."""
     carry: tuple[str, ...]
 
 
-def _prepare(files: Sequence[PoolFile], plan: Plan, reader: RowReader, scorer: Scorer) -> Iterator[_Work]:
+def _prepare(
+    files: Sequence[PoolFile], plan: Plan, reader: RowReader, scorers: Sequence[Scorer]
+) -> Iterator[_Work]:
     """Read and tokenise the chunks in order; the text of a chunk is gone when the next is read."""
     stream = rows_of(files)
+    encoders = [scorer.encoder for scorer in scorers]
     for chunk in plan.chunks:
         items: list[Item] = []
         records: list[Record] = []
@@ -143,34 +153,38 @@ def _prepare(files: Sequence[PoolFile], plan: Plan, reader: RowReader, scorer: S
             row = reader.parse(raw)
             records += [item for item in row.items if isinstance(item, Record)]
             items += [Item.of(item, row.carried) for item in row.items]
-        yield _Work(chunk, items, scorer.encode(records), reader.carry)
+        yield _Work(chunk, items, encode_records(encoders, records), reader.carry)
 
 
-def _score_chunk(run: Path, plan: Plan, scorer: Scorer, work: _Work, meter: _Meter, watch: Watch) -> Counts:
-    total = int(work.encoded.pairs.tokens.lengths.sum())
+def _score_chunk(
+    run: Path, plan: Plan, scorers: Sequence[Scorer], work: _Work, meter: _Meter, watch: Watch
+) -> Counts:
+    total = sum(int(encoded.pairs.tokens.lengths.sum()) for encoded in work.encoded)
 
     def on_batch(tokens: int, padded: int) -> None:
         meter.tokens += tokens
         meter.padded += padded
         watch.batch(work.chunk.rows * tokens / total, tokens, padded)
 
-    scores = scorer.score_encoded(work.encoded, on_batch)
-    _trustworthy(work.chunk, scores)
+    scores: dict[str, Scores] = {}
+    for scorer, encoded in zip(scorers, work.encoded, strict=True):
+        scores[scorer.name] = scorer.score_encoded(encoded, on_batch)
+        _trustworthy(work.chunk, scorer.name, scores[scorer.name])
     items, places = with_scores(work.items, scores)
     counts = count(items, places, scores)
-    sheet = table(items, places, scores, scorer.name, work.carry)
+    sheet = table(items, places, scores, work.carry)
     aside = [item.set_aside for item in items if item.set_aside]
     commit(run, work.chunk.index, sheet, aside, counts, plan.fingerprint)
     return counts
 
 
-def _trustworthy(chunk: Chunk, scores: Scores) -> None:
+def _trustworthy(chunk: Chunk, ranker: str, scores: Scores) -> None:
     """Stop the run where the model's answers are no scores; nothing of the chunk is committed."""
     bad = int((~np.isfinite(scores.scores)).sum())
     if bad > max(1, MOST_NON_FINITE * len(scores.scores)):
         raise RunError(
-            f"chunk {chunk.index} ({chunk.file}, line {chunk.line}): {bad} of {len(scores.scores)} scores are not "
-            "finite; the run stopped, nothing of this chunk was written"
+            f"chunk {chunk.index} ({chunk.file}, line {chunk.line}): {bad} of {len(scores.scores)} scores of "
+            f"{ranker!r} are not finite; the run stopped, nothing of this chunk was written"
         )
 
 

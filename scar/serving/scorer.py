@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,53 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar import formats
-from scar.bundle import GATES, Bundle
+from scar.bundle import Bundle
+from scar.calibration import Calibration
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
-from scar.records import Address, Reason, Record, SetAside, Turn
+from scar.records import Address, Reason, Record, SetAside
+from scar.serving.answers import Encoded, Scores, encode_records, together
+from scar.serving.choice import Choice, choose
+from scar.serving.columns import beside, check_kind
 from scar.serving.engines import Batch
 from scar.serving.models import Model, load_model
 from scar.settings import Scoring
 
 log = logging.getLogger("scar")
 RecordLike = Record | Mapping[str, Any]
-MOST_ANSWERS = 256
-"""Of a dialogue with more answers the last ones are scored: each is encoded with all that was said before it."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which graph, engine and precision score, and why."""
-
-    graph: str
-    engine: str
-    precision: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What the model says of some pairs; arrays of shape (n,)."""
-
-    scores: NDArray[np.float32]
-    """NaN where the model gave no finite number."""
-    tokens: NDArray[np.int32]
-    truncated: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Records as token ids: record i has the pairs `starts[i]` to `starts[i + 1]`, its response last."""
-
-    pairs: Pairs
-    starts: NDArray[np.int64]
-    skipped: NDArray[np.bool_]
-    """(n,) whether a record has more answers than are scored."""
-
-    @property
-    def several(self) -> bool:
-        """Whether any record has more than one pair."""
-        return len(self.pairs) > len(self.skipped)
 
 
 @dataclass(frozen=True)
@@ -68,41 +35,8 @@ class Explained:
     detail: str
     tokens: int
     truncated: bool
-
-
-def choose(bundle: Bundle, scoring: Scoring) -> Choice:
-    """Choose the graph: what was asked for by name, else the fused one where its gate passed.
-
-    Raises InputError where the bundle has no graph, or not the one that was asked for.
-    """
-    graphs = bundle.graphs
-    if not all(bundle.has(name) for name in (graphs.reference, *graphs.beside)):
-        raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
-    passed = _passed(bundle, graphs.fused)
-    if scoring.graph == "fused" and not passed:
-        raise InputError(
-            f"{bundle.path}: no fused graph that passed its gate; see {GATES}, or use --graph reference"
-        )
-    fused = passed and scoring.graph != "reference"
-    why = (
-        "asked for"
-        if scoring.graph != "auto"
-        else f"its gate passed ({GATES})"
-        if fused
-        else "no fused graph"
-    )
-    return Choice(graphs.fused if fused else graphs.reference, "onnxruntime", "fp32", why)
-
-
-def _passed(bundle: Bundle, graph: str) -> bool:
-    """Tell whether the newest record about this very file says that it passed."""
-    if not bundle.has(graph):
-        return False
-    digest = bundle.digest(graph)[graph]
-    records = [
-        record for record in bundle.gates() if (record["graph"], record.get("sha256")) == (graph, digest)
-    ]
-    return bool(records) and bool(records[-1]["passed"])
+    columns: Mapping[str, float] = field(default_factory=dict)
+    """What the score means, as a run's columns have it: `quality_p`, `style_percentile`, `p_seen`."""
 
 
 class Scorer:
@@ -115,13 +49,17 @@ class Scorer:
         self.choice = choice
         self.encoder = encoder
         self.aggregate = aggregate
+        self.calibration = _calibration(bundle)
         self._model = model
 
     @classmethod
     def load(cls, path: str | Path, scoring: Scoring | None = None) -> "Scorer":
         """Open a bundle with its exported graphs. Raises InputError where it is damaged or not exported."""
-        scoring = scoring or Scoring()
-        bundle = Bundle.open(path)
+        return cls.of_bundle(Bundle.open(path), scoring or Scoring())
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, scoring: Scoring) -> "Scorer":
+        """Load the graphs of an open bundle."""
         choice = choose(bundle, scoring)
         encoder = PairEncoder.of_bundle(bundle)
         model = load_model(
@@ -181,50 +119,27 @@ class Scorer:
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """Tokenise records, each distinct text once."""
-        answers = [_answers(record) for record in records]
-        pairs = self.encoder.encode(pair for each in answers for pair in each)
-        starts = np.concatenate([[0], np.cumsum([len(each) for each in answers], dtype=np.int64)])
-        skipped = np.asarray([len(record.answers) >= MOST_ANSWERS for record in records], dtype=bool)
-        return Encoded(pairs, starts.astype(np.int64), skipped)
+        return encode_records([self.encoder], records)[0]
 
     def score_encoded(self, encoded: Encoded, on_batch: Batch | None = None) -> Scores:
-        """Score tokenised records; the scores of a record's several answers become one."""
-        scores = self.score_pairs(encoded.pairs, on_batch)
-        return together(scores, encoded, self.aggregate) if encoded.several else scores
+        """Score tokenised records: those of a record's several answers become one, and that has a meaning."""
+        scores = together(self.score_pairs(encoded.pairs, on_batch), encoded, self.aggregate)
+        return replace(scores, columns=beside(self.bundle.ranker, self.calibration, scores.scores))
 
     def score_pairs(self, pairs: Pairs, on_batch: Batch | None = None) -> Scores:
-        """Score tokenised records; a pair without a finite score is run once more, alone."""
+        """Score pairs, each for itself; one without a finite score is run once more, alone.
+
+        The trend with the response's length is taken off, where the bundle has one: every engine's scores alike.
+        """
         scores = self._model.score(pairs, on_batch)
         if len(scores) != len(pairs):
             raise RuntimeError(f"the engine gave {len(scores)} scores for {len(pairs)} records")
         for number in np.flatnonzero(~np.isfinite(scores)):
             again = self._model.score(pairs.take(np.asarray([number])))[0]
             scores[number] = again if np.isfinite(again) else np.nan
+        if self.calibration.length:
+            scores = self.calibration.length.apply(scores, pairs.response_tokens)
         return Scores(scores, pairs.lengths.astype(np.int32), pairs.truncated)
-
-
-def _answers(record: Record) -> list[tuple[Sequence[Turn], str]]:
-    """Give each answer of a record that is scored with the turns before it, the last answers only of very many."""
-    turns = record.turns
-    earlier = record.answers[max(0, len(record.answers) - MOST_ANSWERS + 1) :]
-    return [*((turns[:place], turns[place].text) for place in earlier), (turns, record.response)]
-
-
-def together(scores: Scores, encoded: Encoded, aggregate: str) -> Scores:
-    """Make one score of each record's: their mean, the least, or the last; one of them not finite spoils it."""
-    firsts, counts = encoded.starts[:-1], np.diff(encoded.starts)
-    exact = scores.scores.astype(np.float64)
-    if aggregate == "last":
-        joined = exact[encoded.starts[1:] - 1]
-    elif aggregate == "min":
-        joined = np.minimum.reduceat(exact, firsts)
-    else:
-        joined = np.add.reduceat(exact, firsts) / counts
-    return Scores(
-        joined.astype(np.float32),
-        np.add.reduceat(scores.tokens, firsts),
-        np.logical_or.reduceat(scores.truncated, firsts) | encoded.skipped,
-    )
 
 
 def _record(row: RecordLike, number: int) -> Record | SetAside:
@@ -244,12 +159,20 @@ def _record(row: RecordLike, number: int) -> Record | SetAside:
     return items[0]
 
 
+def _calibration(bundle: Bundle) -> Calibration:
+    try:
+        check_kind(bundle.ranker)
+        return Calibration.from_config(bundle.ranker.get("calibration"))
+    except InputError as error:
+        raise InputError(f"{bundle.path}: {error}") from None
+
+
 def _explained(scores: Scores, number: int) -> Explained:
-    score = float(scores.scores[number])
-    finite = bool(np.isfinite(score))
-    reason, detail = (
-        (None, "") if finite else (Reason.NON_FINITE, "the model gave no finite score, also alone")
-    )
-    return Explained(
-        score if finite else None, reason, detail, int(scores.tokens[number]), bool(scores.truncated[number])
-    )
+    score, tokens = float(scores.scores[number]), int(scores.tokens[number])
+    truncated = bool(scores.truncated[number])
+    if not np.isfinite(score):
+        return Explained(
+            None, Reason.NON_FINITE, "the model gave no finite score, also alone", tokens, truncated
+        )
+    columns = {name: float(values[number]) for name, values in scores.columns.items()}
+    return Explained(score, None, "", tokens, truncated, columns)

@@ -1,29 +1,22 @@
 """The sidecar: one row a record, as an Arrow table. Knows no engine."""
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from scar.errors import InputError
 from scar.records import Address, Reason, Record, SetAside
+from scar.serving.answers import Scores
 from scar.serving.ledger import Counts
-from scar.serving.scorer import Scores
 
+ByRanker = Mapping[str, Scores]
+"""Each ranker's scores of the same n records, by its name."""
 OWN = ("row", "part", "file", "line", "id", "reason")
 """Columns of every sidecar."""
-
-
-def check_columns(name: str, carry: Sequence[str]) -> None:
-    """Refuse names that would replace another column of the sidecar, or the rank of a kept row."""
-    if name in (*OWN, "rank"):
-        raise InputError(f"a ranker cannot be named {name!r}: the scores have a column of that name")
-    taken = [column for column in carry if column in (*OWN, name, f"{name}_tokens", f"{name}_truncated")]
-    if taken:
-        raise InputError(f"--carry {taken[0]}: the scores have a column of that name already")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +35,37 @@ class Item:
         return cls(item.address, item.id, item.part, item if isinstance(item, SetAside) else None, carried)
 
 
-def with_scores(items: Sequence[Item], scores: Scores) -> tuple[list[Item], list[int]]:
-    """Set aside the records whose score is not finite; also give, for each item, its place among the scores or -1."""
+def with_scores(items: Sequence[Item], scores: ByRanker) -> tuple[list[Item], list[int]]:
+    """Set aside the records of which any ranker's score is not finite; also give each item's place among the scores.
+
+    That place is -1 where the record was set aside before. All are measured against one another: a record that one
+    ranker cannot score has no score at all.
+    """
     next_place = itertools.count()
     places = [-1 if item.set_aside else next(next_place) for item in items]
-    finite = np.isfinite(scores.scores)
-    lost = [place >= 0 and not finite[place] for place in places]
-    return [_lost(item) if gone else item for item, gone in zip(items, lost, strict=True)], places
+    finite = {name: np.isfinite(each.scores) for name, each in scores.items()}
+    failed = [[name for name in finite if place >= 0 and not finite[name][place]] for place in places]
+    return [
+        _lost(item, names, alone=len(scores) == 1) if names else item
+        for item, names in zip(items, failed, strict=True)
+    ], places
 
 
-def _lost(item: Item) -> Item:
-    detail = "the model gave no finite score, also alone"
-    return replace(item, set_aside=SetAside(item.address, Reason.NON_FINITE, detail, item.id, item.part))
+def _lost(item: Item, failed: Sequence[str], *, alone: bool) -> Item:
+    who = "the model" if alone else " and ".join(failed)
+    aside = SetAside(
+        item.address,
+        Reason.NON_FINITE,
+        f"{who} gave no finite score, also alone",
+        item.id,
+        item.part,
+        None if alone else failed[0],
+    )
+    return replace(item, set_aside=aside)
 
 
-def table(
-    items: Sequence[Item], places: Sequence[int], scores: Scores, name: str, carry: Sequence[str]
-) -> pa.Table:
-    """Lay out a chunk: identity, reason, the ranker's columns, and the carried ones."""
+def table(items: Sequence[Item], places: Sequence[int], scores: ByRanker, carry: Sequence[str]) -> pa.Table:
+    """Lay out a chunk: identity, reason, each ranker's columns in turn, and the carried ones."""
     scored = pa.array([item.set_aside is None for item in items], pa.bool_())
     at = pa.array([place if place >= 0 else None for place in places], pa.int64())
 
@@ -74,28 +80,31 @@ def table(
         "line": pa.array([item.address.line for item in items], pa.int64()),
         "id": pa.array([item.id for item in items], pa.string()),
         "reason": pa.array(
-            [str(item.set_aside.reason) if item.set_aside else None for item in items], pa.string()
+            [item.set_aside.code if item.set_aside else None for item in items], pa.string()
         ).dictionary_encode(),
-        name: column(pa.array(scores.scores, pa.float32())),
-        f"{name}_tokens": column(pa.array(scores.tokens, pa.int32())),
-        f"{name}_truncated": column(pa.array(scores.truncated, pa.bool_())),
     }
+    for name, each in scores.items():
+        columns[name] = column(pa.array(each.scores, pa.float32()))
+        columns[f"{name}_tokens"] = column(pa.array(each.tokens, pa.int32()))
+        columns[f"{name}_truncated"] = column(pa.array(each.truncated, pa.bool_()))
+        columns |= {more: column(pa.array(values, pa.float32())) for more, values in each.columns.items()}
     for number, carried in enumerate(carry):
         columns[carried] = pa.array([item.carried[number] for item in items], pa.string())
     return pa.table(columns)
 
 
-def count(items: Sequence[Item], places: Sequence[int], scores: Scores) -> Counts:
+def count(items: Sequence[Item], places: Sequence[int], scores: ByRanker) -> Counts:
     """Count a chunk; `rows` are the input rows, which several records may share."""
     good = [place for item, place in zip(items, places, strict=True) if item.set_aside is None]
-    counts = Counts(
+    tokens = {name: int(each.tokens[good].sum()) for name, each in scores.items()}
+    cut = {name: each.truncated[good] for name, each in scores.items()}
+    return Counts(
         rows=len({item.address.row for item in items}),
         records=len(items),
         scored=len(good),
-        truncated=int(scores.truncated[good].sum()),
-        tokens=int(scores.tokens[good].sum()),
+        truncated=int(np.logical_or.reduce(list(cut.values())).sum()),
+        tokens=sum(tokens.values()),
+        set_aside=dict(Counter(item.set_aside.code for item in items if item.set_aside)),
+        tokens_of=tokens,
+        truncated_of={name: int(which.sum()) for name, which in cut.items()},
     )
-    for item in items:
-        if item.set_aside:
-            counts.set_aside[item.set_aside.reason] = counts.set_aside.get(item.set_aside.reason, 0) + 1
-    return counts

@@ -9,7 +9,7 @@ import pytest
 from scar import Record, Scorer, score_pool
 from scar.formats import Layout, expand
 from scar.records import NOWHERE, SetAside, Turn
-from scar.serving import scorer as module
+from scar.serving import answers as module
 from scar.settings import Reading, Scoring
 from tests.make import sentence, write_jsonl
 
