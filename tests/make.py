@@ -64,7 +64,7 @@ def read_jsonl(path):
     return [json.loads(line) for line in Path(path).read_bytes().split(b"\n") if line.strip()]
 
 
-def tiny_tokenizer(folder, length=128):
+def tiny_tokenizer(folder, length=128, **more):
     """Make a word-piece tokenizer in code and save it as transformers does."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -101,13 +101,14 @@ def tiny_tokenizer(folder, length=128):
         sep_token="[SEP]",
         mask_token="[MASK]",
         model_max_length=length,
+        **more,
     )
     fast.save_pretrained(folder)
     return fast
 
 
 def sentencepiece_tokenizer(folder):
-    """Train a SentencePiece unigram model on made-up text, and save it as deberta-v3 is published."""
+    """Train a SentencePiece model on made-up text, and save it as deberta-v3 is published: no tokenizer.json."""
     import sentencepiece
     from transformers import AutoTokenizer
 
@@ -168,7 +169,8 @@ def tiny_classifier(folder, kind="bert", *, length=128, seed=0, spread=0.3, **mo
     if kind == "deberta-v3":
         tokenizer, kind, more = sentencepiece_tokenizer(folder), "deberta-v2", DEBERTA_V3 | more
     else:
-        tokenizer = tiny_tokenizer(folder, length)
+        types = ["token_type_ids"] if kind in ("bert", "electra") else []
+        tokenizer = tiny_tokenizer(folder, length, model_input_names=["input_ids", "attention_mask", *types])
     config = _tiny_config(tokenizer, kind, 32, 2, length, **{"num_labels": 1, **more})
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_config(config)

@@ -57,10 +57,10 @@ def card(ranker: dict[str, Any], evaluation: dict[str, Any] | None, use: str) ->
         encoder=ranker["encoder"]["name"],
         origin=ranker["encoder"]["origin"],
         revision=ranker["encoder"]["revision"],
-        tiers=" > ".join(ranker.get("tiers", ())),
+        tiers=" > ".join(ranker["tiers"]),
         tokens=ranker["text"]["max_tokens"],
         facts="\n".join(facts(ranker)),
-        evaluation=_evaluation(evaluation) if evaluation and "tiers" in evaluation else "Not evaluated.\n",
+        evaluation=_evaluation(evaluation) if evaluation else "Not evaluated.\n",
         use=use,
     )
 

@@ -16,6 +16,8 @@ from scar.errors import InputError
 from scar.training.cross import CrossEncoder, HeadShape
 from scar.training.keys import Differences, load_encoder, load_heads
 
+CLASS = "ForSequenceClassification"
+"""What the names of these classes end with."""
 ENCODER = "encoder."
 
 

@@ -35,7 +35,7 @@ from scar.encoding import PairEncoder, TextEncoder, TextSettings
 from scar.errors import GateError, InputError, RunError
 from scar.files import atomic, new_folder, read_json, write_json
 from scar.training.backbone import UNLOADABLE, Backbone, first_line, load_tokenizer
-from scar.training.classifiers import as_class, load_classifier
+from scar.training.classifiers import CLASS, as_class, load_classifier
 from scar.training.cross import CrossEncoder
 from scar.training.engine import Ranker
 from scar.training.gte import native_config
@@ -217,7 +217,7 @@ def _read_weights(folder: Path, config: Any, described: dict[str, Any]) -> Ranke
     weights = load_file(folder / WEIGHTS)
     refuse_no_weights(weights, folder / WEIGHTS)
     file, kind = head_file(described["kind"]), described["kind"]
-    if kind != StyleRanker.kind and not (folder / file).is_file():
+    if kind != StyleRanker.kind and any(name.endswith(CLASS) for name in config.architectures or []):
         whole, differences = load_classifier(config, weights, kind)
         differences.refuse(folder / WEIGHTS)
         if whole.head != described["head"]:

@@ -21,7 +21,7 @@ from scar.settings import QualitySettings
 from scar.training import backbone as backbones
 from scar.training.backbone import UNLOADABLE, Backbone, first_line
 from scar.training.checkpoints import ImportReport, find_weights, provenance, read_weights, refuse_head_cut
-from scar.training.classifiers import layout_of, load_classifier
+from scar.training.classifiers import CLASS, layout_of, load_classifier
 from scar.training.cross import CrossEncoder
 from scar.training.engine import torch_model
 from scar.training.fit import pair_encoder
@@ -33,7 +33,6 @@ from scar.training.sources import CONFIG, Found
 MAX_TOKENS = 512
 LIMIT = 1e-5
 """Largest difference of a logit from that of transformers, relative to its size where that is above 1."""
-_CLASS = "ForSequenceClassification"
 
 
 def is_classifier(config: Any) -> bool:
@@ -92,10 +91,10 @@ def read_config(folder: Path) -> PreTrainedConfig:
     except UNLOADABLE as error:
         raise InputError(f"{path}: {first_line(error)}") from None
     classes = raw.get("architectures") or []
-    if classes and not any(str(name).endswith(_CLASS) for name in classes):
+    if classes and not any(str(name).endswith(CLASS) for name in classes):
         raise InputError(
             f"{path}: architectures {classes}: an import takes checkpoints of the original SCAR and classes named "
-            f"...{_CLASS}; an encoder alone is trained with `scar train`"
+            f"...{CLASS}; an encoder alone is trained with `scar train`"
         )
     try:
         layout_of(config)

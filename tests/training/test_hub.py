@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 import scar
 from scar import Scorer
@@ -20,7 +20,7 @@ from scar.cli import main
 from scar.training.backbone import load
 from scar.training.save import load_ranker
 from scar.training.style.train import train_style
-from tests.make import pool_rows, tier_rows, tiny_encoder, write_jsonl
+from tests.make import pool_rows, sentence, tier_rows, tiny_classifier, tiny_encoder, write_jsonl
 from tests.training.fake_hub import FakeHub
 
 SOURCES = str(Path(scar.__file__).parent)
@@ -163,10 +163,12 @@ def test_flags_that_do_not_go_together_are_refused(more, told, bundle, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "told"),
     [
-        ("ranker.json", "{}", "not of a style ranker"),
-        ("ranker.json", "[]", "not of a style ranker"),
+        ("ranker.json", "{}", "kind None"),
+        ("ranker.json", "[]", "kind None"),
         ("ranker.json", "[", "not readable as JSON"),
-        ("ranker.json", {"kind": "quality"}, "kind 'quality'"),
+        ("ranker.json", {"kind": "other"}, "kind 'other'"),
+        ("ranker.json", {"kind": "quality"}, "not of a quality ranker"),
+        ("ranker.json", {"head": {"width": "wide", "pooling": "pooler"}}, "not of a style ranker"),
         ("ranker.json", {"format": 2}, "format 2"),
         ("evaluation.json", '{"rows": 1}', "evaluation.json are not of a style ranker"),
         ("model.safetensors", "x", "folder"),
@@ -200,6 +202,124 @@ def test_heads_of_another_ranker_are_refused(folder, tmp_path, capsys):
 def test_a_folder_of_ours_has_its_own_encoder(folder, tmp_path, capsys):
     command = ["import", str(folder), "--out", str(tmp_path / "b"), "--encoder", "bert"]
     assert "leave out --encoder" in error(capsys, command)
+
+
+def whole(folder):
+    """Load a folder as a classifier, head and all."""
+    model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+    return model
+
+
+def same_weights(one, two):
+    one, two = (load_file(path / "model.safetensors") for path in (one, two))
+    return set(one) == set(two) and all(torch.equal(one[key], two[key]) for key in one)
+
+
+def there_and_back(bundle, tmp_path):
+    """Write a folder of a bundle and import it; gives the folder and the bundle."""
+    assert main(["export", str(bundle), "--to-hub-folder", str(tmp_path / "f")]) == 0
+    assert main(["import", str(tmp_path / "f"), "--out", str(tmp_path / "back")]) == 0
+    old, back = (Bundle.open(path).ranker for path in (bundle, tmp_path / "back"))
+    assert all(back[key] == old[key] for key in ("name", "kind", "text", "head", "calibration"))
+    return tmp_path / "f", tmp_path / "back"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "electra",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("bert", "roberta", "modernbert", "deberta-v3")),
+    ],
+)
+def test_an_imported_classifier_is_published_as_the_class_that_it_was(kind, tmp_path):
+    checkpoint = tiny_classifier(tmp_path / "c", kind)
+    assert main(["import", str(checkpoint), "--out", str(tmp_path / "b")]) == 0
+    folder, back = there_and_back(tmp_path / "b", tmp_path)
+    published, original = whole(folder).state_dict(), whole(checkpoint).state_dict()
+    assert all(torch.equal(published[key], original[key]) for key in original)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == json.loads((checkpoint / "config.json").read_text())["architectures"]
+    assert same_weights(tmp_path / "b", back) and not (folder / "cross_head.safetensors").exists()
+    front, text = (folder / "README.md").read_text().removeprefix("---\n").split("\n---\n", 1)
+    assert yaml.safe_load(front)["library_name"] == "transformers"
+    assert "AutoModelForSequenceClassification" in text and str(tmp_path) not in text
+
+
+def judged_rows(n):
+    return [
+        {
+            "instruction": f"what is {sentence(number, 3)}",
+            "response": sentence(f"j{number}", 6, [("whatever", "clearly")[number % 2]] * 30),
+            "label": number % 2,
+        }
+        for number in range(n)
+    ]
+
+
+def trained_quality(tmp_path, kind, **more):
+    from scar.settings import QualitySettings
+    from scar.training.quality.train import train_quality
+
+    encoder = tiny_encoder(tmp_path / "encoder", kind)
+    settings = QualitySettings(encoder=str(encoder), max_tokens=48, epochs=1, lr=3e-3, **more)
+    train_quality(settings, write_jsonl(tmp_path / "judged.jsonl", judged_rows(80)), tmp_path / "b")
+    return tmp_path / "b"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "pooling", "has_class"),
+    [
+        ("bert", "auto", True),
+        ("deberta-v2", "first_token", True),
+        ("bert", "mean", False),
+        ("roberta", "first_token", False),
+    ],
+)
+def test_a_trained_quality_ranker_is_published_whole_where_its_class_has_its_head(
+    kind, pooling, has_class, tmp_path
+):
+    bundle = trained_quality(tmp_path, kind, pooling=pooling)
+    folder, back = there_and_back(bundle, tmp_path)
+    assert (folder / "cross_head.safetensors").exists() is not has_class
+    (whole if has_class else loaded)(folder)
+    assert same_weights(bundle, back)
+    assert load(str(folder)).trained_pooler == load(str(bundle)).trained_pooler
+    card = (folder / "README.md").read_text()
+    assert "log odds that the response is good" in card and "AUC on held-out rows" in card
+    assert "taught by | labels" in card and "Ordering accuracy" not in card
+    assert ("cross_head" in card) is not has_class
+    assert main(["export", str(bundle), "--to-hub-folder", str(folder), "--overwrite"]) == 0
+
+
+@pytest.mark.slow
+def test_a_changed_folder_of_a_cross_encoder_is_refused(tmp_path, capsys):
+    bundle = trained_quality(tmp_path, "bert", pooling="mean")
+    folder, _ = there_and_back(bundle, tmp_path)
+    described = json.loads((folder / "ranker.json").read_text())
+    for change, told in (
+        ({"head": described["head"] | {"activation": "wish"}}, "not of a quality ranker"),
+        ({"head": described["head"] | {"activation": None}}, "unexpected: hidden.0.bias"),
+        ({"objective": {"kind": "taste"}}, "not of a quality ranker"),
+    ):
+        (folder / "ranker.json").write_text(json.dumps(described | change))
+        assert told in error(capsys, ["import", str(folder), "--out", str(tmp_path / "no")])
+    (folder / "ranker.json").write_text(json.dumps(described))
+    (folder / "cross_head.safetensors").unlink()
+    assert "cross_head.safetensors" in error(capsys, ["import", str(folder), "--out", str(tmp_path / "no")])
+
+
+def test_a_classifier_whose_ranker_json_says_another_head_is_refused(tmp_path, capsys):
+    checkpoint = tiny_classifier(tmp_path / "c", "electra")
+    assert main(["import", str(checkpoint), "--out", str(tmp_path / "b")]) == 0
+    folder, _ = there_and_back(tmp_path / "b", tmp_path)
+    described = json.loads((folder / "ranker.json").read_text())
+    described["head"]["activation"] = "tanh"
+    (folder / "ranker.json").write_text(json.dumps(described))
+    assert "head is not that of the class" in error(
+        capsys, ["import", str(folder), "--out", str(tmp_path / "no")]
+    )
 
 
 TOKEN = "hf_" + "x" * 34
