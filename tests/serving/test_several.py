@@ -14,9 +14,10 @@ from scar.encoding import TextEncoder
 from scar.errors import InputError, RunError
 from scar.files import write_json
 from scar.runs import PLAN, RUN, Plan
-from scar.selection.keep import select
+from scar.selection.keep import FUSED, select
 from scar.serving.rankers import check_carried, open_bundles
-from scar.settings import Scoring
+from scar.serving.sidecar import OWN
+from scar.settings import TAKEN_NAMES, Scoring
 from tests.make import pool_rows, read_jsonl, write_jsonl
 from tests.serving.made import remade, sines
 
@@ -278,6 +279,10 @@ def test_rankers_whose_columns_clash_do_not_score_together(changes, told, ranker
         open_bundles(lineup(rankers, tmp_path, *changes))
 
 
+def test_no_ranker_is_named_as_a_column_that_is_there_anyway():
+    assert {*OWN, "rank", FUSED, P_SEEN} <= set(TAKEN_NAMES)
+
+
 def test_a_bundle_given_twice_is_told_as_that(rankers, tmp_path):
     (tmp_path / "link").symlink_to(rankers["style"])
     with pytest.raises(InputError, match="given twice as a ranker"):
@@ -332,7 +337,7 @@ def test_the_command_line_takes_several_rankers_and_tells_of_each(pool, rankers,
     assert "engine: style: onnxruntime fp32" in told and "engine: short: onnxruntime fp32" in told
     summary = json.loads((tmp_path / "r" / RUN).read_bytes())
     style, short = (summary["truncated_of"][name] for name in ("style", "short"))
-    shares = f"style {style} ({style / 41:.1%} of the scored), short {short} ({short / 41:.1%} of the scored)"
+    shares = f"style {style} ({style / 42:.1%} of the scored), short {short} ({short / 42:.1%} of the scored)"
     assert f"truncated: {shares}" in told and 0 < style < short
     assert "--by style" in told
     assert main([str(part) for part in command]) == 0
