@@ -121,15 +121,84 @@ def tiny_tokenizer(folder, length=128):
     return fast
 
 
+def sentencepiece_tokenizer(folder):
+    """Train a SentencePiece unigram model on made-up text, and save it as deberta-v3 is published."""
+    import sentencepiece
+    from transformers import AutoTokenizer
+
+    letters = "Größe naïve café 你好 世界 שלום мир " + " ".join(string.ascii_letters + string.digits)
+    special = {"pad": "[PAD]", "bos": "[CLS]", "eos": "[SEP]", "unk": "[UNK]"}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*(sentence(n, 10) for n in range(400)), *[letters + string.punctuation] * 5]),
+        model_prefix=str(Path(folder) / "spm"),
+        vocab_size=200,
+        model_type="unigram",
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **{f"{name}_id": number for number, name in enumerate(special)},
+        **{f"{name}_piece": piece for name, piece in special.items()},
+    )
+    (Path(folder) / "spm.vocab").unlink()
+    (Path(folder) / "tokenizer_config.json").write_text('{"do_lower_case": false, "vocab_type": "spm"}')
+    (Path(folder) / "config.json").write_text('{"model_type": "deberta-v2"}')
+    return AutoTokenizer.from_pretrained(folder)
+
+
+DEBERTA_V3 = {
+    "relative_attention": True,
+    "max_relative_positions": -1,
+    "position_buckets": 16,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+    "layer_norm_eps": 1e-7,
+}
+"""What the config of deberta-v3 says, its buckets fewer."""
+
+
 def tiny_encoder(folder, kind="bert", *, hidden=32, layers=2, length=128, seed=0, **more):
     """Save a random encoder of an architecture with a tokenizer: a folder that `--encoder` takes."""
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
     tokenizer = tiny_tokenizer(folder, length)
     torch.manual_seed(seed)
+    AutoModel.from_config(_tiny_config(tokenizer, kind, hidden, layers, length, **more)).save_pretrained(
+        folder
+    )
+    return Path(folder)
+
+
+def tiny_classifier(folder, kind="bert", *, length=128, seed=0, spread=0.3, **more):
+    """Save a random sequence classifier of one logit, by its own class; of `deberta-v3` the tokenizer is SentencePiece.
+
+    Every weight is drawn anew, `spread` wide: fresh heads and biases of zero would hide what is not read.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    if kind == "deberta-v3":
+        tokenizer, kind, more = sentencepiece_tokenizer(folder), "deberta-v2", DEBERTA_V3 | more
+    else:
+        tokenizer = tiny_tokenizer(folder, length)
+    config = _tiny_config(tokenizer, kind, 32, 2, length, **{"num_labels": 1, **more})
+    torch.manual_seed(seed)
+    model = AutoModelForSequenceClassification.from_config(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * spread)
+    model.save_pretrained(folder)
+    return Path(folder)
+
+
+def _tiny_config(tokenizer, kind, hidden, layers, length, **more):
+    from transformers import AutoConfig
+
     offset = 2 if kind == "roberta" else 0
-    config = AutoConfig.for_model(
+    return AutoConfig.for_model(
         kind,
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -144,5 +213,3 @@ def tiny_encoder(folder, kind="bert", *, hidden=32, layers=2, length=128, seed=0
         sep_token_id=3,
         **more,
     )
-    AutoModel.from_config(config).save_pretrained(folder)
-    return Path(folder)

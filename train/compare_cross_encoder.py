@@ -150,7 +150,10 @@ def cross_encoder(out: Path) -> None:
         report_to="none",
         disable_tqdm=True,
     )
-    CrossEncoderTrainer(model=model, args=arguments, train_dataset=data, loss=RankNetLoss(model)).train()
+    trainer: Any = CrossEncoderTrainer(
+        model=model, args=arguments, train_dataset=data, loss=RankNetLoss(model)
+    )
+    trainer.train()
     texts = [(row.turns[0].text, text) for row in rows_of(out, "test") for text in row.responses]
     scores = model.predict(texts, batch_size=BATCH, activation_fn=None, show_progress_bar=False)
     (out / "cross_encoder.scores.json").write_text(json.dumps([float(score) for score in scores]))
@@ -169,10 +172,11 @@ def report(out: Path) -> None:
     }
     mine, theirs = found["ours"], found["cross_encoder"]
     print(f"{'accuracy':>24} {'n':>6} {'ours':>22} {'CrossEncoder':>22} {'longest':>8} {'shortest':>9}")
-    parts = [("all", lambda e: e["overall"]), *((s, lambda e, s=s: e["sources"][s]) for s in mine["sources"])]
-    for title, part in parts:
+    parts = [("all", mine["overall"], theirs["overall"])]
+    parts += [(source, part, theirs["sources"][source]) for source, part in mine["sources"].items()]
+    for title, our_part, their_part in parts:
         for kind in ("all", "length_matched"):
-            a, b = part(mine)[kind], part(theirs)[kind]["ranker"]
+            a, b = our_part[kind], their_part[kind]["ranker"]
             name = title if kind == "all" else f"{title}, matched"
             rest = " ".join(
                 f"{a[who][mine['measure']]:>8.1%}" if a[who]["n"] else "-" for who in ("longest", "shortest")

@@ -16,6 +16,11 @@ COMMANDS = {
         "quality",
         "train a quality classifier on labels, grades or preferences",
     ),
+    "train unseen": (
+        "scar.cli.unseen",
+        "unseen",
+        "tell candidates from the rows you have, in folds; score how new each is",
+    ),
     "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
     "import": ("scar.cli.import_", "import_", "turn a published SCAR checkpoint into a bundle"),
     "eval": (

@@ -12,7 +12,8 @@ def import_(arguments: Sequence[str]) -> None:
     """Import a checkpoint."""
     parser = Parser(
         "import",
-        "Turn a checkpoint of the original SCAR, or a folder of `scar export --to-hub-folder`, into a bundle.",
+        "Turn a checkpoint of the original SCAR, a sequence classifier of one logit, or a folder of "
+        "`scar export --to-hub-folder`, into a bundle.",
     )
     parser.add_argument("checkpoint", type=str, help="folder, or name on the hub")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
@@ -26,7 +27,9 @@ def import_(arguments: Sequence[str]) -> None:
         "--revision", type=str, help="hub revision of the encoder; what was found is recorded"
     )
     parser.add_argument(
-        "--name", type=str, help="name of the ranker: its column in the scores; default: style"
+        "--name",
+        type=str,
+        help="name of the ranker: its column in the scores; default: style, or quality of a classifier",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
     values = parser.read(arguments)
@@ -45,5 +48,9 @@ def import_(arguments: Sequence[str]) -> None:
     )
     source = report.source
     print(f"imported {source['what']}: {source['name']}, {source['file']} sha256 {source['sha256'][:12]}")
-    print(f"encoder {report.encoder}; a text is represented by its {report.pooling.replace('_', ' ')}")
+    text = "text" if report.ranker.kind == "style" else "pair"
+    pooling = str(report.ranker.head["pooling"]).replace("_", " ")
+    print(f"encoder {report.encoder}; a {text} is represented by its {pooling}")
+    if report.largest_difference is not None:
+        print(f"compared with transformers: logits differ by at most {report.largest_difference:.2g}")
     print(f"bundle: {report.out}   next: scar export {report.out} --rows POOL")

@@ -9,6 +9,7 @@ from scar.settings.reading import LayoutName, Reading
 from scar.settings.scoring import Scoring
 from scar.settings.style import STYLE_TIERS, STYLE_TRIPLETS, ConstraintMode, StyleSettings
 from scar.settings.training import TAKEN_NAMES, TrainSettings
+from scar.settings.unseen import UnseenSettings
 
 __all__ = [
     "STYLE_TIERS",
@@ -21,6 +22,7 @@ __all__ = [
     "Scoring",
     "StyleSettings",
     "TrainSettings",
+    "UnseenSettings",
     "from_flat",
 ]
 

@@ -139,7 +139,7 @@ def _filler(folder: Path) -> set[str]:
     if not (folder / RANKER).is_file():
         return set()
     ranker = read_json(folder / RANKER, "make the folder again")
-    return {"pooler"} if ranker["head"]["pooling"] == "first_token" else set()
+    return set() if ranker["head"]["pooling"] == "pooler" else {"pooler"}
 
 
 def _has_trained_pooler(model: nn.Module, missing: Any) -> bool:
@@ -158,16 +158,31 @@ def positions(model: PreTrainedModel) -> int | None:
     return int(limit) - (padding + 1 if padding is not None else 0)
 
 
-def freeze(model: nn.Module, layers: int) -> None:
-    """Stop the embeddings and the lowest `layers` layers from learning. Raises InputError where there are fewer."""
-    if layers == 0:
-        return
+def _stack(model: nn.Module, layers: int, setting: str) -> nn.ModuleList:
+    """Give the encoder's layers. Raises InputError where there are fewer than `layers`."""
     depth = int(cast(Any, model).config.num_hidden_layers)
     stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     if layers > depth or not stacks:
         there = f"{depth} layers" if stacks else "no layers that can be told apart"
-        raise InputError(f"freeze_layers: {layers} asked for, the encoder has {there}")
-    for module in (model.get_input_embeddings(), getattr(model, "embeddings", None), *stacks[0][:layers]):  # type: ignore[operator]
+        raise InputError(f"{setting}: {layers} asked for, the encoder has {there}")
+    return stacks[0]
+
+
+def keep_layers(model: nn.Module, layers: int) -> None:
+    """Take the layers above the lowest `layers` out of an encoder. Raises InputError where there are fewer."""
+    stack, config = _stack(model, layers, "layers"), cast(Any, model).config
+    del stack[layers:]
+    if isinstance(getattr(config, "layer_types", None), list):
+        config.layer_types = config.layer_types[:layers]  # ModernBERT lists the kind of each
+    config.num_hidden_layers = layers
+
+
+def freeze(model: nn.Module, layers: int) -> None:
+    """Stop the embeddings and the lowest `layers` layers from learning. Raises InputError where there are fewer."""
+    if layers == 0:
+        return
+    stack = _stack(model, layers, "freeze_layers")
+    for module in (model.get_input_embeddings(), getattr(model, "embeddings", None), *stack[:layers]):  # type: ignore[operator]
         if module is not None:
             module.requires_grad_(False)
 

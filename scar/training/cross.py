@@ -40,6 +40,8 @@ class HeadShape:
     norm: float | None = None
     """Epsilon of a LayerNorm after the hidden layer; None where there is none."""
     norm_bias: bool = False
+    unit: bool = False
+    """Whether the vector is brought to length 1 first."""
 
 
 class CrossEncoder(nn.Module):
@@ -84,6 +86,8 @@ class CrossEncoder(nn.Module):
         with torch.autocast(states.device.type, enabled=False):
             pooled = {"first_token": states[:, 0], "mean": mean}.get(self.shape.pooling)
             vector = out.pooler_output.float() if pooled is None else pooled
+            if self.shape.unit:
+                vector = nn.functional.normalize(vector, dim=1)
             return Judgement(self.output(self.hidden(vector)).squeeze(-1), mean)
 
 

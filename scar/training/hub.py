@@ -9,7 +9,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from scar.bundle import Bundle
 from scar.errors import InputError, RunError
-from scar.training.hub_folder import COPIED, write_hub_folder
+from scar.training.hub_folder import CHANGING, write_hub_folder
 
 # The bases of the hub's own error are those of the HTTP library that this version of it is built on.
 UNREACHABLE = HfHubHTTPError.__bases__
@@ -39,8 +39,8 @@ def push(path: Path, name: str, *, private: bool) -> str:
                 repo_id=address.repo_id,
                 folder_path=folder,
                 commit_message=f"{bundle.name}: scar export --push-to-hub",
-                # Graphs of an older ranker beside new weights would be scored with.
-                delete_patterns=list(COPIED),
+                # Graphs or a head of an older ranker beside new weights would be scored with.
+                delete_patterns=list(CHANGING),
             )
         except UNREACHABLE as error:  # type: ignore[misc]
             raise RunError(f"{api.endpoint}: {name} was not pushed: {_told(error)}") from None

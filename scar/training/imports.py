@@ -1,38 +1,42 @@
-"""Published checkpoints -> bundle. The one place with torch.load, and it takes nothing but tensors by name.
+"""Published checkpoints -> bundle: those of the original SCAR, sequence classifiers, and folders of our own.
 
 A checkpoint of the original SCAR is a folder with a config.json (`encoder_name`, `hidden_dim`, `linear_dim`), the
 weights of encoder and heads in one file, and mostly the tokenizer. Folders of `scar export --to-hub-folder` come back
 here too.
 """
 
-import pickle
 import shutil
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scar.bundle import EVALUATION, RANKER, TOKENIZER_CHECK, WEIGHTS, new_bundle, refuse_foreign
+from scar.bundle import EVALUATION, MANIFEST, RANKER, TOKENIZER_CHECK, WEIGHTS, new_bundle, refuse_foreign
 from scar.card import write_card
 from scar.errors import InputError
-from scar.files import read_json, refuse_existing, sha256, write_json
-from scar.settings import StyleSettings
+from scar.files import read_json, refuse_existing, write_json
+from scar.settings import StyleSettings, TrainSettings
 from scar.training import backbone as backbones
 from scar.training.backbone import UNLOADABLE, Backbone, first_line
+from scar.training.checkpoints import (
+    PICKLED,
+    ImportReport,
+    find_weights,
+    provenance,
+    read_weights,
+    refuse_head_cut,
+    weights_file,
+)
 from scar.training.fit import pair_encoder
 from scar.training.gte import native_config
-from scar.training.hub_folder import HEADS, NETWORKS, read_hub_folder
+from scar.training.hub_folder import HEAD_FILES, NETWORKS, read_hub_folder
+from scar.training.import_classifier import import_classifier, is_classifier
 from scar.training.keys import gives_pooler_output, load_encoder, load_heads, refuse_no_weights
 from scar.training.save import describe_model, versions, write_model
 from scar.training.sources import CONFIG, Found, find, has_tokenizer
 from scar.training.style.model import StyleRanker
 
-PICKLED = "pytorch_model.bin"
 WIDEST = 65_536
 """No encoder comes near it; a width beyond is a typing error that would ask for all memory."""
 MAX_TOKENS = 512
@@ -40,17 +44,6 @@ MAX_TOKENS = 512
 ENCODER = "encoder."
 ORIGINAL_NETWORKS = ("relation_network", "output_layer")
 """What the original calls the NETWORKS on top of the encoder."""
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What was imported."""
-
-    out: Path
-    source: Mapping[str, Any]
-    """The `imported` part of ranker.json."""
-    encoder: str
-    pooling: str
 
 
 @dataclass(frozen=True)
@@ -85,12 +78,16 @@ def import_checkpoint(
     refuse_foreign(out)
     _refuse_file(Path(checkpoint))
     found = find(checkpoint, what="checkpoint")
-    if (found.path / HEADS).is_file():
-        if encoder or revision:
-            raise InputError(
-                f"{checkpoint}: the folder has its own encoder; leave out --encoder and --revision"
-            )
+    if (found.path / MANIFEST).is_file():
+        raise InputError(f"{checkpoint}: this is a bundle already")
+    ours = any((found.path / file).is_file() for file in (RANKER, *HEAD_FILES))
+    whole = ours or is_classifier(read_json(found.path / CONFIG, "a checkpoint has one"))
+    if whole and (encoder or revision):
+        raise InputError(f"{checkpoint}: the folder has its own encoder; leave out --encoder and --revision")
+    if ours:
         return _import_hub_folder(found, out, name, overwrite=overwrite)
+    if whole:
+        return import_classifier(found, out, name or "quality", overwrite=overwrite)
     source = read_checkpoint(found)
     settings = StyleSettings(
         encoder=encoder or source.encoder_name or "",
@@ -110,11 +107,6 @@ def _refuse_file(path: Path) -> None:
         raise InputError(f"{path}: give the folder of the checkpoint, not a file of it")
 
 
-def weights_file(folder: Path) -> Path | None:
-    """Give the file of the weights, safetensors before PyTorch's own format."""
-    return next((folder / name for name in (WEIGHTS, PICKLED) if (folder / name).is_file()), None)
-
-
 def read_checkpoint(found: Found) -> Checkpoint:
     """Read config and weights of a checkpoint of the original SCAR."""
     path = found.path / CONFIG
@@ -128,40 +120,10 @@ def read_checkpoint(found: Found) -> Checkpoint:
             )
     assert isinstance(hidden, int) and isinstance(width, int)
     name = values.get("encoder_name")
-    file = weights_file(found.path)
-    if file is None:
-        raise InputError(f"{found.path}: no weights ({WEIGHTS} or {PICKLED})")
+    file = find_weights(found.path)
     weights = read_weights(file)
     refuse_no_weights(weights, file)
     return Checkpoint(found, hidden, width, name if isinstance(name, str) else None, file, weights)
-
-
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """Read tensors by name from a safetensors or a PyTorch file.
-
-    Raises InputError for anything else: nothing is unpickled but tensors, so no code of the file can run.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice on old file formats
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{file}: refused: a pickle of more than tensors, or none at all ({first_line(error)[:160]})"
-        ) from None
-    except (*UNLOADABLE, EOFError, AttributeError, IndexError) as error:
-        # What is raised for a damaged file depends on where it is damaged.
-        raise InputError(f"{file}: damaged, or not a file of weights ({first_line(error)[:160]})") from None
-    if not isinstance(loaded, dict):
-        raise InputError(f"{file}: holds a {type(loaded).__name__}, not tensors by name")
-    for key, value in loaded.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise InputError(
-                f"{file}: {key!r} is of type {type(value).__name__}, not a tensor; save the model's state_dict alone"
-            )
-    return dict(loaded)
 
 
 def _import_original(
@@ -184,7 +146,7 @@ def _import_original(
         write_model(folder, ranker, backbone, encoder)
         write_json(folder / RANKER, described)
         write_card(folder, described, None)
-    return ImportReport(out, described["imported"], settings.encoder, ranker.pooling)
+    return ImportReport(out, described["imported"], settings.encoder, ranker)
 
 
 def _build(
@@ -207,10 +169,7 @@ def _build(
         model, differences = load_encoder(config, part)
     except UNLOADABLE as error:
         raise InputError(f"encoder {settings.encoder!r}: {first_line(error)}") from None
-    if tokenizer.truncation_side != "right":
-        raise InputError(
-            f"{source.found.path}: the tokenizer cuts texts at their head, which is not supported"
-        )
+    refuse_head_cut(tokenizer, source.found.path)
     pooling = "pooler" if gives_pooler_output(model) else "first_token"
     ranker = StyleRanker(model, source.hidden, source.width, pooling).eval()
     names = zip(ORIGINAL_NETWORKS, NETWORKS, strict=True)
@@ -224,7 +183,7 @@ def _import_hub_folder(found: Found, out: Path, name: str | None, *, overwrite: 
     """Read back a folder of our own. Graphs are not taken: they are exported again, behind their gates."""
     back = read_hub_folder(found)
     described = back.described | {
-        "name": StyleSettings(name=name or back.described["name"]).name,
+        "name": TrainSettings(name=name or back.described["name"]).name,
         "imported": provenance(found, found.path / WEIGHTS, "a folder of `scar export --to-hub-folder`"),
     }
     with new_bundle(out, overwrite=overwrite) as folder:
@@ -234,16 +193,4 @@ def _import_hub_folder(found: Found, out: Path, name: str | None, *, overwrite: 
                 shutil.copyfile(found.path / kept, folder / kept)
         write_json(folder / RANKER, described)
         write_card(folder, described, back.evaluation)
-    return ImportReport(out, described["imported"], described["encoder"]["name"], back.ranker.pooling)
-
-
-def provenance(found: Found, file: Path, what: str) -> dict[str, Any]:
-    """Say what a bundle was imported from; of a folder only its own name."""
-    return {
-        "what": what,
-        "name": found.path.resolve().name if found.origin == "folder" else found.name,
-        "origin": found.origin,
-        "revision": found.revision,
-        "file": file.name,
-        "sha256": sha256(file),
-    }
+    return ImportReport(out, described["imported"], described["encoder"]["name"], back.ranker)

@@ -1,6 +1,6 @@
 """Give weights, by name, to an encoder and to the heads on it, and say what does not fit. Reads no files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from scar.errors import InputError
 
 HARMLESS = ("position_ids", "token_type_ids", "inv_freq")
 """Buffers that older versions of transformers saved and newer ones make themselves: ignored, by a name's last part."""
+POOLER = "pooler."
 SHOWN = 12
 
 
@@ -33,8 +34,12 @@ class Differences:
 
     def under(self, prefix: str) -> "Differences":
         """Give the names as they stand in the file, under a prefix."""
+        return self.renamed(lambda key: prefix + key)
+
+    def renamed(self, rename: Callable[[str], str]) -> "Differences":
+        """Give the names as they stand in the file; `rename` leaves alone what follows a name."""
         return Differences(
-            *([prefix + key for key in keys] for keys in (self.missing, self.unexpected, self.shapes))
+            *([rename(key) for key in keys] for keys in (self.missing, self.unexpected, self.shapes))
         )
 
     def refuse(self, file: Path) -> None:
@@ -57,9 +62,9 @@ def _listed(keys: list[str]) -> str:
 
 
 def load_encoder(
-    config: PreTrainedConfig, weights: Mapping[str, Tensor]
+    config: PreTrainedConfig, weights: Mapping[str, Tensor], *, pooler: bool = True
 ) -> tuple[PreTrainedModel, Differences]:
-    """Make the encoder that a config names and give it weights.
+    """Make the encoder that a config names and give it weights; without its `pooler`, where that is not used.
 
     transformers maps the names that its classes had in older versions, or have in a repository's own code (gte).
     """
@@ -81,7 +86,14 @@ def load_encoder(
         transformers_logging.set_verbosity(level)
     shapes = [f"{key} {tuple(theirs)} for {tuple(ours)}" for key, theirs, ours in info["mismatched_keys"]]
     strange = [key for key in info["unexpected_keys"] if not _is_harmless(key)]
-    found = Differences(list(info["missing_keys"]), strange, shapes)
+    missing = list(info["missing_keys"])
+    if not pooler:
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None
+        # Older versions wrote an unused one with its classifiers.
+        weights = {key: tensor for key, tensor in weights.items() if not key.startswith(POOLER)}
+        missing = [key for key in missing if not key.startswith(POOLER)]
+    found = Differences(missing, strange, shapes)
     if found == Differences():
         _refuse_doubles(model, weights)
     return model.eval(), found

@@ -123,3 +123,12 @@ def test_responses_picks_a_part_and_says_where_there_is_none(tmp_path):
     assert found[0].response == "Good."
     assert [item.reason for item in found[1:]] == [Reason.MISSING_RESPONSE] * 2
     assert [item.address.row for item in found] == [0, 1, 2]
+
+
+def test_pairs_may_call_their_prompt_instruction():
+    rows = [{"instruction": "why?", "chosen": "so", "rejected": "no"}]
+    layout = detect(rows, "auto", {}, "f")
+    assert layout.column("prompt") == "instruction"
+    assert [item.turns[0].text for item in expand(rows[0], layout, NOWHERE)] == ["why?", "why?"]
+    named = detect([row | {"prompt": "p"} for row in rows], "auto", {}, "f")
+    assert named.column("prompt") == "prompt"

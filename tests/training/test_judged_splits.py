@@ -166,6 +166,6 @@ def test_rows_without_the_wanted_judgement_are_set_aside_and_told(tmp_path):
 
 
 def test_preferences_without_their_prompt_column_name_the_remedy(tmp_path):
-    data = write_jsonl(tmp_path / "a.jsonl", [{"instruction": "q", "chosen": "a", "rejected": "b"}])
+    data = write_jsonl(tmp_path / "a.jsonl", [{"question": "q", "chosen": "a", "rejected": "b"}])
     with pytest.raises(InputError, match="--columns prompt=NAME"):
         split(data)

@@ -1,0 +1,52 @@
+"""The rows of a seen-vs-unseen training: those you have, and the candidates with what becomes of each."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scar.errors import InputError
+from scar.pools import Place, PoolFile, RowReader, find, read_pool, recorded, rows_of
+from scar.records import Record, SetAside
+from scar.serving.sidecar import Item
+from scar.settings import Reading
+from scar.training.unseen.folds import Seen
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Seen records, then the candidates; and an item for every record of the pool, also those set aside."""
+
+    records: list[Record]
+    seen: Seen
+    """(records,)"""
+    items: list[Item]
+    pool: tuple[str, ...]
+    """The pool argument, as absolute paths."""
+    files: list[PoolFile]
+    """Of the pool."""
+    set_aside: dict[str, int]
+    """Seen rows that cannot be read, by reason."""
+
+    @classmethod
+    def read(cls, seen: Path, pool: Place | Sequence[Place], reading: Reading) -> "Rows":
+        """Read both. Their text is in memory until the folds are done: a pool of some 10^6 rows at most."""
+        have = list(read_pool(seen, reading))
+        known = [item for item in have if isinstance(item, Record)]
+        lost = Counter(str(item.reason) for item in have if isinstance(item, SetAside))
+        files = find(pool)
+        reader = RowReader(files, reading)
+        candidates: list[Record] = []
+        items: list[Item] = []
+        for row in rows_of(files):
+            for item in reader.parse(row).items:
+                items.append(Item.of(item, ()))
+                if isinstance(item, Record):
+                    candidates.append(item)
+        for what, place, rows in (("seen rows", seen, known), ("candidates", pool, candidates)):
+            if not rows:
+                raise InputError(f"{place}: no {what} can be read; `scar inspect` says why")
+        flags = np.repeat([True, False], [len(known), len(candidates)])
+        return cls([*known, *candidates], flags, items, recorded(pool, files), files, dict(lost))

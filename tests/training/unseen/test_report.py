@@ -1,0 +1,36 @@
+"""The report: everything in it is in its JSON, and what is printed shows text as text."""
+
+import json
+
+from scar.cli.unseen import print_report
+from scar.training.unseen.report import Report
+from scar.training.unseen.telling import Ngram, Telling
+from scar.training.unseen.verdict import Verdict
+
+VERDICT = Verdict(0.75, 0.7, 0.8, (0.74, 0.76), 0.72, True, "can be told apart", ("length alone does too",))
+TELLING = Telling((Ngram("[b] x\\x1b", "words", 1.5, 0.5, 0.25),), (), 0.7, 30)
+
+
+def report(telling=TELLING):
+    return Report(VERDICT, telling, 10, 30, 38, 2, "linear", "both", "novel", 0, ("a note",))
+
+
+def test_the_json_holds_every_figure():
+    found = json.loads(report().to_json())
+    assert found["verdict"]["low"] == 0.7 and found["verdict"]["fold_aucs"] == [0.74, 0.76]
+    assert found["telling"]["seen"][0]["text"] == "[b] x\\x1b"
+    assert (found["share_seen"], found["groups"], found["notes"]) == (0.25, 38, ["a note"])
+    assert json.loads(report(None).to_json())["telling"] is None
+
+
+def test_the_verdict_its_warnings_and_ngrams_are_printed(capsys):
+    print_report(report())
+    shown = capsys.readouterr().out
+    assert shown.startswith("can be told apart\nwarning: length alone does too\n")
+    for part in ("0.750", "0.700 0.800", "0.720", "'[b] x\\x1b'", "+1.50", "50.0", "25.0", "note: a note"):
+        assert part in shown
+
+
+def test_a_report_without_ngrams_is_printed(capsys):
+    print_report(report(None))
+    assert "speaks" not in capsys.readouterr().out
