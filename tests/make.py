@@ -52,6 +52,21 @@ def pool_rows(n, seed=0):
     ]
 
 
+def labelled_rows(n, seed=0, **more):
+    """Make rows whose labels can be told: good answers say `clearly`, bad ones say `whatever`."""
+    return [
+        {
+            "instruction": f"what is {sentence(number // 2, 3)}",
+            "response": sentence(
+                f"l{seed}{number}", 6 + number % 9, [("whatever", "clearly")[number % 2]] * 15
+            ),
+            "label": number % 2,
+            **more,
+        }
+        for number in range(n)
+    ]
+
+
 def write_jsonl(path, rows):
     """Write rows as JSON Lines; bytes stand for themselves."""
     lines = [row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False).encode() for row in rows]

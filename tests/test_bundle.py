@@ -35,11 +35,23 @@ def test_a_sealed_folder_opens(folder):
         ({"name": "style", "kind": "style"}, ["style", "style_tokens"]),
         ({"name": "s", "kind": "style", "calibration": None}, ["s", "s_tokens"]),
         (
-            {"name": "q", "kind": "quality", "calibration": {"percentile": {}, "p": {"scale": 2}}},
+            {
+                "name": "q",
+                "kind": "quality",
+                "calibration": {"percentile": {"x": 1}, "probability": {"x": 1}},
+            },
             ["q", "q_tokens", "q_p", "q_percentile"],
         ),
-        ({"name": "q", "kind": "quality", "calibration": {"p": None}}, ["q", "q_tokens"]),
+        ({"name": "q", "kind": "quality", "calibration": {"probability": None}}, ["q", "q_tokens"]),
         ({"name": "new", "kind": "unseen"}, ["new", "new_tokens", "p_seen"]),
+        (
+            {
+                "name": "new",
+                "kind": "unseen",
+                "calibration": {"percentile": {"x": 1}, "probability": {"x": 1}},
+            },
+            ["new", "new_tokens", "new_percentile", "p_seen"],
+        ),
     ],
 )
 def test_a_ranker_gives_its_score_and_what_it_is_calibrated_to(folder, ranker, columns):

@@ -18,7 +18,7 @@ def add_scoring(parser: Parser) -> None:
     )
     parser.add_argument(
         "--ranker",
-        type=Path,
+        type=str,
         action="append",
         required=True,
         help="bundle with exported graphs; again for each further ranker: all score in one pass",

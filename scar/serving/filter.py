@@ -6,13 +6,12 @@ from pathlib import Path
 
 from scar.errors import InputError
 from scar.pools import Place, find
-from scar.selection.config import check_scores
-from scar.selection.config import columns_of as grouped_by
+from scar.selection.config import check_scores, columns_of
 from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, Output, check_output, select
 from scar.selection.rules import Rule
 from scar.serving.plan import clear
-from scar.serving.rankers import Rankers, columns_of, open_bundles
+from scar.serving.rankers import Rankers, open_bundles
 from scar.serving.run import RunReport, Watch, score_pool
 from scar.serving.sidecar import OWN
 from scar.settings import Reading, Scoring
@@ -50,9 +49,10 @@ def filter_pool(
     bundles = open_bundles(ranker)
     if by is None and len(bundles) > 1:
         raise InputError(_which([bundle.name for bundle in bundles]))
-    check_scores(keep, by, [column for bundle in bundles for column in bundle.columns()])
-    there = {*OWN, *(column for bundle in bundles for column in columns_of(bundle))}
-    grouped = [column for column in grouped_by(keep) if column not in there]
+    given = [column for bundle in bundles for column in bundle.columns()]
+    check_scores(keep, by, given)
+    there = (*OWN, *given, *(f"{bundle.name}_truncated" for bundle in bundles))
+    grouped = [column for column in columns_of(keep) if column not in there]
     scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
     run = out.with_name(out.name + ".run")
     scored = score_pool(

@@ -13,7 +13,7 @@ from scar.serving.scorer import Scorer
 from scar.settings import Reading, Scoring
 
 RANKERS = "rankers"
-"""Field of the fingerprint; runs of earlier versions, which had no column of a calibration, are without it."""
+"""Field of the fingerprint; runs of earlier versions, which had no columns of a calibration, lack it."""
 
 
 def make_plan(
@@ -82,8 +82,7 @@ def _same(run: Path, plan: Plan) -> bool:
     old = Plan.read(run)
     if RANKERS not in old.fingerprint:
         raise InputError(
-            f"{run} was scored by an earlier version, whose scores may lack columns: choose another --out, or "
-            "--overwrite"
+            f"{run} was scored by an earlier version, or by a training: choose another --out, or --overwrite"
         )
     if field := differing(old.fingerprint, plan.fingerprint):
         raise InputError(f"{run} holds another run: {field} differs. Choose another --out, or --overwrite")

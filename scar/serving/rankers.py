@@ -7,13 +7,11 @@ from pathlib import Path
 
 from scar.bundle import CALIBRATED, P_SEEN, Bundle
 from scar.errors import InputError
-from scar.selection.keep import FUSED
 from scar.serving.sidecar import OWN
+from scar.settings import TAKEN_NAMES
 
 Rankers = str | Path | Sequence[str | Path]
 """One bundle, or several whose columns stand beside each other in the order given."""
-TAKEN = (*OWN, "rank", FUSED, P_SEEN)
-"""Columns that scores and kept rows can have anyway."""
 REMEDY = "train or import one with another --name"
 
 
@@ -51,7 +49,7 @@ def check_carried(bundles: Sequence[Bundle], carry: Sequence[str]) -> None:
 
 
 def _check_name(bundle: Bundle) -> None:
-    if bundle.name in TAKEN:
+    if bundle.name in TAKEN_NAMES:
         raise InputError(
             f"{bundle.path}: a ranker cannot be named {bundle.name!r}: scores or kept rows have a column of that "
             f"name; {REMEDY}"

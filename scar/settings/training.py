@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from scar.errors import InputError
 
-TAKEN_NAMES = ("row", "part", "file", "line", "id", "reason", "rank")
-"""Columns that scores and kept rows have anyway: a ranker of such a name could not score."""
+TAKEN_NAMES = ("row", "part", "file", "line", "id", "reason", "rank", "fused", "p_seen")
+"""Columns that scores and kept rows can have anyway: a ranker of such a name could not score."""
 Fits = Callable[[Any], bool]
 
 

@@ -2,12 +2,14 @@
 
 import pytest
 
-from scar import Above, PerGroup, TopK, filter_pool
+from scar import Above, PerGroup, TopK, filter_pool, score_pool, select
+from scar.cli import main
 from scar.errors import InputError
 from scar.selection.fuse import Fuse
 from scar.selection.keep import Output
-from scar.settings import Reading
+from scar.settings import Reading, Scoring
 from tests.make import pool_rows, read_jsonl, write_jsonl
+from tests.serving.made import remade
 
 
 @pytest.fixture
@@ -78,3 +80,71 @@ def test_fused_scores_order_what_is_kept(bundle, pool, tmp_path):
     scores = [row["scar_fused"] for row in read_jsonl(tmp_path / "kept.jsonl")]
     assert len(scores) == 3 and scores == sorted(scores, reverse=True)
     assert kept.correlations.columns == ("style", "style_tokens")
+
+
+@pytest.fixture
+def both(bundle, quality_bundle):
+    return [bundle, quality_bundle]
+
+
+def test_several_rankers_need_a_score_to_select_by_before_anything_is_scored(both, pool, tmp_path):
+    told = (
+        r"style, quality score together: say --by NAME, or `by: \{fuse: rrf, of: \{style: 1, quality: 1\}\}`"
+    )
+    for rule in (TopK(2), Above(0.5, by="quality_p") + TopK(2)):
+        with pytest.raises(InputError, match=told):
+            filter_pool(pool, both, tmp_path / "kept.jsonl", rule)
+    with pytest.raises(
+        InputError, match="no score 'unseen'; there are: style, style_tokens, quality, quality_"
+    ):
+        filter_pool(pool, both, tmp_path / "kept.jsonl", TopK(2), by="unseen")
+    assert {path.name for path in tmp_path.iterdir()} == {"pool"}
+
+
+def test_several_rankers_keep_what_score_and_select_keep(both, pool, tmp_path):
+    rule = Above(0.0, by="quality_p") + PerGroup("source", 2) + TopK(5)
+    by = Fuse("rrf", {"style": 1, "quality": 2})
+    score_pool(pool, both, tmp_path / "run", scoring=Scoring(carry=("source",)))
+    select(tmp_path / "run", rule, tmp_path / "selected.jsonl", by=by)
+    report = filter_pool(pool, both, tmp_path / "kept.jsonl", rule, by=by)
+    assert (tmp_path / "kept.jsonl").read_bytes() == (tmp_path / "selected.jsonl").read_bytes()
+    assert report.kept.correlations is not None
+    added = {name for name in read_jsonl(tmp_path / "kept.jsonl")[0] if name.startswith("scar_")}
+    of_quality = {"scar_quality", "scar_quality_p", "scar_quality_percentile"}
+    assert added >= {"scar_style", "scar_fused", *of_quality} and not (tmp_path / "kept.jsonl.run").exists()
+
+
+def test_a_column_that_a_ranker_writes_is_grouped_by_without_being_carried(both, pool, tmp_path):
+    filter_pool(pool, both, tmp_path / "kept.jsonl", PerGroup("quality_truncated", 1), by="style")
+    assert len(read_jsonl(tmp_path / "kept.jsonl")) == 1
+
+
+def test_a_rules_file_says_what_several_rankers_are_selected_by(both, pool, tmp_path, capsys):
+    (tmp_path / "rules.yaml").write_text(
+        "by: {fuse: ranks, of: {style: 1, quality: 2}}\nkeep:\n  - Above: {by: quality_p, x: 0.0}\n  - TopK: {k: 4}\n"
+    )
+    rankers = [part for path in both for part in ("--ranker", str(path))]
+    out = ["--out", str(tmp_path / "kept.jsonl")]
+    assert main(["filter", str(pool), *rankers, *out, "--top", "4"]) == 2
+    assert "say --by NAME" in capsys.readouterr().err
+    assert main(["filter", str(pool), *rankers, *out, "--rules", str(tmp_path / "rules.yaml")]) == 0
+    told = capsys.readouterr().out
+    assert "engine: style: " in told and "engine: quality: " in told and "rank correlation" in told
+    assert len(read_jsonl(tmp_path / "kept.jsonl")) == 4
+
+
+def test_two_rankers_of_one_name_are_one_line_of_error(bundle, pool, tmp_path, capsys):
+    twin = remade(bundle, tmp_path / "twin")
+    arguments = [
+        "--ranker",
+        str(bundle),
+        "--ranker",
+        str(twin),
+        "--top",
+        "2",
+        "--out",
+        str(tmp_path / "k.jsonl"),
+    ]
+    assert main(["filter", str(pool), *arguments, "--by", "style"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and str(twin) in told and str(bundle) in told and "another --name" in told

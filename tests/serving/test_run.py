@@ -16,13 +16,18 @@ from scar.files import sha256, write_json
 from scar.pools import Chunk
 from scar.records import Address, Reason, SetAside
 from scar.runs import CHUNKS, LEDGER, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan
+from scar.serving.answers import Scores
 from scar.serving.ledger import Counts, commit, digest, join_set_aside
 from scar.serving.plan import claim, clear, differing
 from scar.serving.run import _trustworthy, read_ahead
-from scar.serving.scorer import Scores
-from scar.serving.sidecar import Item, check_columns, count, table, with_scores
+from scar.serving.sidecar import Item, count, table, with_scores
 
-FINGERPRINT = {"pool": {"a.jsonl": "00"}, "scoring": {"batch_tokens": 1, "carry": []}, "graph": "tower.onnx"}
+FINGERPRINT = {
+    "pool": {"a.jsonl": "00"},
+    "scoring": {"batch_tokens": 1, "carry": []},
+    "rankers": ["style"],
+    "graph": "tower.onnx",
+}
 
 
 def plan_of(chunks=2, **changed):
@@ -154,9 +159,9 @@ def test_set_aside_rows_are_joined_in_pool_order(folder):
 
 
 def test_counts_are_added_by_name_and_by_reason():
-    counts = Counts(1, 2, 3, 4, 5, {"a": 1, "b": 2})
-    counts.add(Counts(10, 20, 30, 40, 50, {"b": 20, "c": 30}))
-    assert counts == Counts(11, 22, 33, 44, 55, {"a": 1, "b": 22, "c": 30})
+    counts = Counts(1, 2, 3, 4, 5, {"a": 1, "b": 2}, {"s": 1})
+    counts.add(Counts(10, 20, 30, 40, 50, {"b": 20, "c": 30}, {"s": 10, "t": 20}, {"t": 7}))
+    assert counts == Counts(11, 22, 33, 44, 55, {"a": 1, "b": 22, "c": 30}, {"s": 11, "t": 20}, {"t": 7})
 
 
 @pytest.mark.parametrize(
@@ -195,6 +200,16 @@ def test_another_or_an_unfinished_run_is_refused_by_name(folder):
         claim(folder, plan_of(), overwrite=False)
 
 
+def test_a_run_of_an_earlier_version_is_told_and_can_be_overwritten(folder):
+    write_json(folder / RUN, {})
+    plan = json.loads((folder / PLAN).read_bytes())
+    del plan["fingerprint"]["rankers"]
+    write_json(folder / PLAN, plan)
+    with pytest.raises(InputError, match="run was scored by an earlier version"):
+        claim(folder, plan_of(), overwrite=False)
+    assert claim(folder, plan_of(), overwrite=True) and Plan.read(folder) == plan_of()
+
+
 def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match="not a run"):
@@ -223,6 +238,9 @@ def test_clearing_a_run_of_our_own_leaves_an_empty_folder(folder):
     assert list(folder.iterdir()) == []
 
 
+NAN = np.nan
+
+
 def items_and_scores():
     """One row of three parts, the second set aside; then a row whose score is not finite."""
     items = [
@@ -231,12 +249,17 @@ def items_and_scores():
         Item(Address(0, "a.jsonl", 1), "x", "direct", None, ("s",)),
         Item(Address(1, "a.jsonl", 2), None, None, None, (None,)),
     ]
-    return items, Scores(np.float32([1.5, -2, np.nan]), np.int32([5, 6, 7]), np.asarray([True, False, True]))
+    return items, {"style": given([1.5, -2, NAN], [5, 6, 7], [True, False, True])}
+
+
+def given(scores, tokens, truncated, **columns):
+    columns = {name: np.float32(values) for name, values in columns.items()}
+    return Scores(np.float32(scores), np.int32(tokens), np.asarray(truncated, dtype=bool), columns)
 
 
 def test_a_chunk_is_laid_out_a_record_a_row():
     items, scores = items_and_scores()
-    sheet = table(*with_scores(items, scores), scores, "style", ["source"]).to_pydict()
+    sheet = table(*with_scores(items, scores), scores, ["source"]).to_pydict()
     assert sheet["row"] == [0, 0, 0, 1] and sheet["part"] == ["human", "bad", "direct", None]
     assert sheet["style"] == [1.5, None, -2.0, None] and sheet["style_tokens"] == [5, None, 6, None]
     assert sheet["reason"] == [None, "empty_response", None, "non_finite"]
@@ -246,32 +269,58 @@ def test_a_chunk_is_laid_out_a_record_a_row():
 def test_records_are_scored_or_set_aside():
     items, scores = items_and_scores()
     counts = count(*with_scores(items, scores), scores)
-    assert counts == Counts(2, 4, 2, 1, 11, {"empty_response": 1, "non_finite": 1})
+    aside = {"empty_response": 1, "non_finite": 1}
+    assert counts == Counts(2, 4, 2, 1, 11, aside, {"style": 11}, {"style": 1})
+
+
+def test_each_rankers_columns_follow_each_other_and_a_record_that_one_cannot_score_has_none():
+    items, scores = items_and_scores()
+    scores["quality"] = given(
+        [NAN, 1, NAN], [9, 8, 7], [True, True, True], quality_p=[NAN, 0.5, NAN], p_seen=[0, 0.25, 0]
+    )
+    sheet = table(*with_scores(items, scores), scores, ["source"])
+    style = ["style", "style_tokens", "style_truncated"]
+    quality = ["quality", "quality_tokens", "quality_truncated", "quality_p", "p_seen"]
+    assert sheet.column_names[6:] == [*style, *quality, "source"]
+    assert sheet["reason"].to_pylist() == ["quality:non_finite", "empty_response", None, "style:non_finite"]
+    for name, value in {
+        "style": -2,
+        "style_tokens": 6,
+        "quality": 1,
+        "quality_p": 0.5,
+        "p_seen": 0.25,
+    }.items():
+        assert sheet[name].to_pylist() == [None, None, value, None], name
+
+
+def test_the_detail_names_every_ranker_that_failed_where_several_score():
+    items, scores = items_and_scores()
+    alone, _ = with_scores(items, scores)
+    assert alone[3].set_aside.detail == "the model gave no finite score, also alone"
+    scores["quality"] = given([1, 1, NAN], [9, 8, 7], [False] * 3)
+    several, places = with_scores(items, scores)
+    assert several[3].set_aside.detail == "style and quality gave no finite score, also alone"
+    assert places == [0, -1, 1, 2]
+
+
+def test_a_record_that_is_cut_for_several_rankers_is_counted_once():
+    items, scores = items_and_scores()
+    scores["quality"] = given([1, 2, 3], [50, 60, 70], [True, True, True])
+    counts = count(*with_scores(items, scores), scores)
+    assert (counts.truncated, counts.truncated_of) == (2, {"style": 1, "quality": 2})
+    assert (counts.tokens, counts.tokens_of) == (121, {"style": 11, "quality": 110})
+    assert counts.set_aside == {"empty_response": 1, "style:non_finite": 1}
 
 
 def test_a_chunk_without_a_readable_row_has_a_sidecar_of_the_same_columns(tmp_path):
-    none = Scores(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, bool))
+    none = {"style": given([], [], [], style_p=[])}
     items = [Item(Address(0), None, None, aside(0), (None,))]
-    empty = table(*with_scores(items, none), none, "style", ["source"])
-    full, scores = items_and_scores()
-    assert empty.schema == table(*with_scores(full, scores), scores, "style", ["source"]).schema
+    empty = table(*with_scores(items, none), none, ["source"])
+    full, _ = items_and_scores()
+    scores = {"style": given([1, 2, 3], [1, 2, 3], [True] * 3, style_p=[0, 0, 0])}
+    assert empty.schema == table(*with_scores(full, scores), scores, ["source"]).schema
     pq.write_table(empty, tmp_path / "empty.parquet")
     assert pq.read_table(tmp_path / "empty.parquet").num_rows == 1
-
-
-@pytest.mark.parametrize(
-    "name, carry, named",
-    [
-        ("style", ["source", "reason"], "--carry reason"),
-        ("style", ["style_tokens"], "--carry style_tokens"),
-        ("row", [], "'row'"),
-        ("rank", [], "'rank'"),
-    ],
-)
-def test_a_column_of_the_sidecar_is_never_replaced(name, carry, named):
-    with pytest.raises(InputError, match=named):
-        check_columns(name, carry)
-    check_columns("style", ["source", "lang"])
 
 
 @pytest.mark.parametrize(
@@ -280,12 +329,12 @@ def test_a_column_of_the_sidecar_is_never_replaced(name, carry, named):
 def test_a_run_stops_at_more_than_one_bad_score_and_one_in_a_hundred(bad, n, stops):
     values = np.zeros(n, np.float32)
     values[:bad] = np.nan
-    scores = Scores(values, np.zeros(n, np.int32), np.zeros(n, bool))
+    scores = given(values, np.zeros(n), np.zeros(n))
     chunk = Chunk(3, "a.jsonl", 0, 7, 6, n)
     if not stops:
-        return _trustworthy(chunk, scores)
-    with pytest.raises(RunError, match=rf"chunk 3 \(a.jsonl, line 7\): {bad} of {n}"):
-        _trustworthy(chunk, scores)
+        return _trustworthy(chunk, "style", scores)
+    with pytest.raises(RunError, match=rf"chunk 3 \(a.jsonl, line 7\): {bad} of {n} scores of 'style'"):
+        _trustworthy(chunk, "style", scores)
 
 
 def test_the_folders_of_a_run_are_there_before_its_first_chunk(folder):
