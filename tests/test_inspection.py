@@ -49,7 +49,7 @@ def test_the_layout_and_the_columns_of_each_file_are_told(tmp_path):
     assert (b.layout, b.read, b.left) == ("preference", ("id", "prompt", "chosen", "rejected"), ())
     mapped = inspect_pool(tmp_path / "a.jsonl", reading=Reading(columns="input=context"))
     assert mapped.files[0].left == ("category",)
-    assert mapped.samples[0].instruction == "i\n\nc"
+    assert mapped.samples[0].texts["instruction"] == "i\n\nc"
 
 
 def test_a_ranker_counts_and_cuts_as_it_scores(bundle, tmp_path):
@@ -60,8 +60,8 @@ def test_a_ranker_counts_and_cuts_as_it_scores(bundle, tmp_path):
     assert (seen.unit, seen.limit) == ("tokens", 32)
     assert seen.lengths["both"].tolist() == [each.tokens for each in explained]
     assert seen.truncated == sum(each.truncated for each in explained) == 1
-    assert seen.samples[0].instruction.startswith("[CLS] what is")
-    assert seen.samples[0].instruction.endswith("[SEP]")
+    assert seen.samples[0].texts["instruction"].startswith("[CLS] what is")
+    assert seen.samples[0].texts["instruction"].endswith("[SEP]")
 
 
 def test_three_records_are_shown_one_of_each_layout_first(tmp_path):

@@ -77,9 +77,7 @@ def print_probability(facts: dict[str, Any]) -> None:
         f"{replaced}"
     )
     if facts.get("at_bound"):
-        print(
-            "note: the temperature is at its bound: these scores separate the labels wholly, or not at all"
-        )
+        print("note: the temperature is at its bound: these scores separate the labels wholly, or not at all")
     if missing := {name: count for name, count in _missing(facts).items() if count}:
         print("left out: " + ", ".join(f"{count:,} {name}" for name, count in missing.items()))
 

@@ -1,4 +1,4 @@
-"""`scar eval`: how well a bundle orders the tiers of a file."""
+"""`scar eval`: how well a bundle orders a file of tiers, labels, grades or preferences."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,24 +18,28 @@ TITLES = {"accuracy": "ordered right, %", "auc": "AUC, %", "concordance": "conco
 def evaluate(arguments: Sequence[str]) -> None:
     """Evaluate a bundle."""
     parser = Parser(
-        "eval", "Ordering accuracy of a bundle on a tiers file, beside longest, shortest and random."
+        "eval",
+        "How well a bundle orders the responses of a file, beside longest, shortest and random.",
     )
     parser.add_argument("bundle", type=Path, help="bundle with exported graphs")
-    parser.add_argument("file", type=Path, help="tiers file")
+    parser.add_argument(
+        "file",
+        type=Path,
+        help="style: tiers file; else rows with a label, a score, or a chosen and a rejected response",
+    )
     parser.add_argument(
         "--json", type=Path, help="write the figures here, and leave the bundle's evaluation.json alone"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --json file")
-    parser.add_settings(Reading, only=("columns", "strict"))
+    parser.add_settings(Reading, only=("format", "columns", "strict"))
     parser.add_settings(Scoring, only=("graph", "threads"))
     values = parser.read(arguments)
     from scar.serving.evaluate import evaluate_bundle
 
-    reading = from_flat(Reading, values | {"format": "tiers"})
     result, written = evaluate_bundle(
         values["bundle"],
         values["file"],
-        reading=reading,
+        reading=from_flat(Reading, values),
         scoring=from_flat(Scoring, values),
         out=values["json"],
     )
@@ -63,6 +67,11 @@ def print_evaluation(result: dict[str, Any]) -> None:
     length = result["length_correlation"]
     told = "not defined" if length["spearman"] is None else f"{length['spearman']:.3f}"
     print(f"score and length of the response: Spearman {told} (n = {length['n']:,})")
+    if error := result.get("calibration_error"):
+        print(
+            f"expected calibration error: {error['ece_after']:.4f}, of the score as log odds {error['ece_before']:.4f} "
+            f"(n = {error['rows']:,})"
+        )
     if left_out := result.get("left_out"):
         print(f"left out: {left_out:,} rows that cannot be evaluated by {result['objective']}")
 

@@ -59,7 +59,9 @@ def calibrate_bundle(
             "nothing to calibrate on: give --labels FILE for probabilities, --reference POOL for percentiles, or both"
         )
     if labels is not None and not (find_spec("scipy") and find_spec("sklearn")):
-        raise InputError("--labels needs the train extra: pip install 'scar-rank[train]'; --reference does not")
+        raise InputError(
+            "--labels needs the train extra: pip install 'scar-rank[train]'; --reference does not"
+        )
     reading, scoring = reading or Reading(), scoring or Scoring()
     scorer = Scorer.load(bundle, scoring)
     found = Calibration.from_config(scorer.bundle.ranker.get("calibration"))
