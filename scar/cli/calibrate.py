@@ -22,7 +22,7 @@ def calibrate(arguments: Sequence[str]) -> None:
         "--labels",
         type=Path,
         help="rows with a label of 0 or 1 (of an unseen ranker: 1 is seen), or a score on the ranker's scale; "
-        "gives the column NAME_p",
+        "gives the column NAME_p (p_seen)",
     )
     parser.add_argument(
         "--reference", type=str, help="pool that scores are compared with; gives the column NAME_percentile"

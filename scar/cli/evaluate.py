@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
 from scar.cli.tables import console
@@ -50,16 +51,15 @@ def evaluate(arguments: Sequence[str]) -> None:
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print an evaluation: a line for everything, a tier pair and a source, in per cent; then what else it holds."""
     measure = result["measure"]
-    table = Table(TITLES[measure], "n", *CONTENDERS, "n", "ranker", box=SIMPLE)
-    table.columns[6].header = "matched n"
-    table.columns[7].header = "matched"
+    table = Table(TITLES[measure], *CONTENDERS, "n", "matched", "n", box=SIMPLE, padding=0)
+    # A long name goes on in the next line: names of sources often differ at their ends only.
+    table.columns[0].overflow = "fold"
     parts = {"all": result["overall"], **result.get("pairs", {}), **result["sources"]}
     for name, part in parts.items():
         every, matched = part["all"], part["length_matched"]["ranker"]
         shares = [_share(every[who], measure, whole=who == "ranker") for who in CONTENDERS]
-        table.add_row(
-            name, str(every["ranker"]["n"]), *shares, str(matched["n"]), _share(matched, measure, whole=True)
-        )
+        close = _share(matched, measure, whole=True)
+        table.add_row(Text(name), *shares, f"{every['ranker']['n']:,}", close, f"{matched['n']:,}")
     console().print(table)
     of_one = "" if measure == "accuracy" else " of one source"
     print(f"[ ] bootstrap 95 % interval; matched: pairs{of_one} whose lengths differ by less than a quarter")

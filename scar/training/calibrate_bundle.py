@@ -90,7 +90,7 @@ def _probability(
         counts = ", ".join(f"{count} {name}" for name, count in left_out.items() if count) or "none left out"
         raise InputError(
             f"{file}: {len(rows)} rows with a judgement to calibrate on ({counts}); at least {FEWEST_ROWS} are needed, "
-            "and some hundreds make a good calibration"
+            "some hundreds are good; --columns label=NAME or score=NAME maps a column of another name"
         )
     scores = scorer.score_records([Record(row.turns, row.responses[0]) for row in rows]).scores
     groups = np.asarray([instruction_key(row) for row in rows], dtype=object)
