@@ -6,7 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.make import judged_rows, tier_rows, tiny_encoder, write_jsonl
+from tests.make import labelled_rows, tier_rows, tiny_encoder, write_jsonl
 
 # A busy machine is not a wrong program: no deadline, and the same examples every time.
 hypothesis.settings.register_profile("scar", deadline=None, derandomize=True)
@@ -59,8 +59,8 @@ def quality_bundle(tmp_path_factory, encoder):
     from scar.training.quality.train import train_quality
 
     folder = tmp_path_factory.mktemp("quality")
-    data = write_jsonl(folder / "judged.jsonl", judged_rows(60))
-    settings = QualitySettings(encoder=str(encoder), max_tokens=48, epochs=6, lr=5e-3, batch_size=8)
+    data = write_jsonl(folder / "labels.jsonl", labelled_rows(160))
+    settings = QualitySettings(encoder=str(encoder), max_tokens=48, epochs=6, batch_size=8, lr=5e-3)
     train_quality(settings, data, folder / "quality")
     export(folder / "quality")
     return folder / "quality"

@@ -39,23 +39,6 @@ def tier_rows(n, seed=0, **more):
     return rows
 
 
-def judged_rows(n, seed=0, **more):
-    """Make rows whose label shows: good answers say `clearly` more often than `whatever`."""
-    rows = []
-    for number in range(n):
-        mostly, rarely = ("clearly", "whatever") if number % 2 else ("whatever", "clearly")
-        rows.append(
-            {
-                "instruction": f"what is {sentence(number // 2, 3)} {number // 2}",
-                "response": sentence(f"{seed} {number}", 4 + number % 9, [mostly] * 15 + [rarely] * 3),
-                "label": number % 2,
-                "source": f"s{number % 3}",
-                **more,
-            }
-        )
-    return rows
-
-
 def pool_rows(n, seed=0):
     """Make plain rows of varying length."""
     return [
@@ -64,6 +47,21 @@ def pool_rows(n, seed=0):
             "instruction": f"what is {sentence(number // 2, 3)}",
             "response": sentence(f"p{seed}{number}", 3 + number % 17, ["clearly", "whatever"] * 5),
             "source": f"s{number % 3}",
+        }
+        for number in range(n)
+    ]
+
+
+def labelled_rows(n, seed=0, **more):
+    """Make rows whose labels can be told: good answers say `clearly`, bad ones say `whatever`."""
+    return [
+        {
+            "instruction": f"what is {sentence(number // 2, 3)}",
+            "response": sentence(
+                f"l{seed}{number}", 6 + number % 9, [("whatever", "clearly")[number % 2]] * 15
+            ),
+            "label": number % 2,
+            **more,
         }
         for number in range(n)
     ]

@@ -17,9 +17,9 @@ from scar.files import write_json
 from scar.serving.evaluate import evaluate_bundle
 from scar.serving.scorer import Scorer
 from scar.settings import Reading
-from tests.make import judged_rows, sentence, tier_rows, write_jsonl
+from tests.make import labelled_rows, sentence, tier_rows, write_jsonl
 
-ROWS = judged_rows(90, seed=5)
+ROWS = labelled_rows(90, seed=5)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from scar.serving.scorer import Scorer
 from scar.settings import Scoring
 from scar.training import calibrate_bundle as module
 from scar.training.calibrate_bundle import calibrate_bundle
-from tests.make import judged_rows, pool_rows, write_jsonl
+from tests.make import labelled_rows, pool_rows, write_jsonl
 
 ROWS = pool_rows(900)
 
@@ -166,14 +166,14 @@ def test_rows_of_one_instruction_do_not_measure_each_other(copy, monkeypatch, tm
         return {"rows": len(scores), "ece_before": 0.0, "ece_after": 0.0, "folds": 2, "method": "temperature"}
 
     monkeypatch.setattr(module, "honest_errors", measured)
-    rows = judged_rows(20)
+    rows = labelled_rows(20)
     rows[1] |= {"instruction": "  " + rows[0]["instruction"].upper()}
     calibrate_bundle(copy, labels=write_jsonl(tmp_path / "labels.jsonl", rows))
     assert len(set(seen["groups"])) == len({row["instruction"].strip().casefold() for row in rows}) == 10
 
 
 def test_auto_says_which_method_and_why(copy, tmp_path, capsys):
-    data = write_jsonl(tmp_path / "labels.jsonl", [*judged_rows(60), {"instruction": "a", "response": "b"}])
+    data = write_jsonl(tmp_path / "labels.jsonl", [*labelled_rows(60), {"instruction": "a", "response": "b"}])
     assert (
         main(["calibrate", str(copy), "--labels", str(data), "--reference", str(data), "--threads", "1"]) == 0
     )
@@ -190,7 +190,7 @@ def test_auto_says_which_method_and_why(copy, tmp_path, capsys):
 
 def test_grades_are_read_on_the_scale_that_the_ranker_was_trained_on(copy, tmp_path):
     altered(copy, objective={"kind": "graded", "scale": [0, 10], "margins": False, "pos_weight": 1.0})
-    rows = [{**row, "score": 7.5 if row.pop("label") else 2.5} for row in judged_rows(40)]
+    rows = [{**row, "score": 7.5 if row.pop("label") else 2.5} for row in labelled_rows(40)]
     found = calibrate_bundle(copy, labels=write_jsonl(tmp_path / "g.jsonl", rows)).calibration.probability
     assert found.facts["good"] == pytest.approx(0.5)
     rows[3]["score"] = 11
@@ -213,9 +213,9 @@ def test_of_an_unseen_ranker_a_label_says_seen(copy, planted, tmp_path, prefer):
 TEXT = {"instruction": "what is it", "response": "the list."}
 WRONG = {
     "all 12 labels are 1.*add the others": [{**TEXT, "label": 1}] * 12,
-    r"4 rows with a judgement to calibrate on \(none left out\); at least 10": judged_rows(4),
+    r"4 rows with a judgement to calibrate on \(none left out\); at least 10": labelled_rows(4),
     r"0 rows with a judgement .*\(12 set_aside\).*--columns label=NAME": [{**TEXT, "label": None}] * 12,
-    r"0 rows .*\(12 eval_only\)": judged_rows(12, eval_only=True),
+    r"0 rows .*\(12 eval_only\)": labelled_rows(12, eval_only=True),
     "l.jsonl, line 1: a pair says which response is better": [
         {"prompt": "q", "chosen": "a", "rejected": "b"}
     ],
@@ -237,7 +237,7 @@ def test_labels_that_cannot_be_fitted_are_one_line_and_change_nothing(copy, tmp_
 def test_labels_of_nan_are_missing_labels(copy, tmp_path):
     rows = b"".join(
         json.dumps({**row, "label": float("nan")} if n < 3 else row).encode() + b"\n"
-        for n, row in enumerate(judged_rows(40))
+        for n, row in enumerate(labelled_rows(40))
     )
     (tmp_path / "l.jsonl").write_bytes(rows)
     found = calibrate_bundle(copy, labels=tmp_path / "l.jsonl").calibration.probability
