@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.bundle import RANKER, changing
+from scar.bundle import EVALUATION, RANKER, Bundle, changing
 from scar.calibration import Calibration, Isotonic, Percentiles, Temperature
+from scar.card import write_card
 from scar.errors import InputError
 from scar.evaluation import judgement_of, preferred
-from scar.files import write_json
+from scar.files import read_json, write_json
 from scar.pools import Place, digest, find, read_judged, read_pool, recorded
 from scar.records import Judged, Record, SetAside, instruction_key
 from scar.serving.scorer import Scorer
@@ -71,10 +72,18 @@ def calibrate_bundle(
         )
     if reference is not None:
         found = replace(found, percentile=_percentiles(scorer, reference, reading, scoring.chunk_rows))
-    with changing(scorer.bundle) as change:
-        write_json(change.folder / RANKER, {**scorer.bundle.ranker, "calibration": found.to_config()})
+    _write(scorer.bundle, found)
     asked = {"probability": labels, "percentile": reference}
     return CalibrationReport(bundle, found, tuple(name for name, given in asked.items() if given is not None))
+
+
+def _write(bundle: Bundle, calibration: Calibration) -> None:
+    """Put a calibration into ranker.json and the card; the manifest comes last."""
+    ranker = {**bundle.ranker, "calibration": calibration.to_config()}
+    evaluation = read_json(bundle.path / EVALUATION, "restore it") if bundle.has(EVALUATION) else None
+    with changing(bundle) as change:
+        write_json(change.folder / RANKER, ranker)
+        write_card(change.folder, ranker, evaluation)
 
 
 def _probability(

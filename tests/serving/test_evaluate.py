@@ -19,7 +19,7 @@ from scar.serving.scorer import Scorer
 from scar.settings import Reading
 from tests.make import labelled_rows, sentence, tier_rows, write_jsonl
 
-ROWS = labelled_rows(90, seed=5)
+ROWS = [{**row, "source": f"s{n % 3}"} for n, row in enumerate(labelled_rows(90, seed=5))]
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_file_is_measured_by_what_the_ranker_learned_from_else_by_what_it_has(
 
 @pytest.mark.parametrize(("prefer", "sign"), [("novel", -1), ("similar", 1)])
 def test_of_an_unseen_ranker_a_label_says_seen(copy, tmp_path, prefer, sign):
-    described(copy, kind="unseen", prefer=prefer, objective=None)
+    described(copy, kind="unseen", prefer=prefer, share_seen=0.5, head_kind="finetune", on="both")
     result, _ = evaluate_bundle(copy, write_jsonl(tmp_path / "new.jsonl", ROWS))
     scores = Scorer.load(copy).score(ROWS)
     want = roc_auc_score([row["label"] for row in ROWS], sign * scores)

@@ -7,18 +7,21 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit
 from scipy.stats import percentileofscore
 
 from scar.bundle import RANKER, Bundle, changing, seal
-from scar.calibration import Calibration, Isotonic, Temperature
+from scar.calibration import Calibration, Isotonic, LengthTrend, Temperature, expected_calibration_error
 from scar.cli import main
 from scar.errors import InputError
 from scar.files import write_json
+from scar.serving.run import score_pool
 from scar.serving.scorer import Scorer
 from scar.settings import Scoring
 from scar.training import calibrate_bundle as module
+from scar.training.calibrate import fit_isotonic
 from scar.training.calibrate_bundle import calibrate_bundle
 from tests.make import labelled_rows, pool_rows, write_jsonl
 
@@ -118,31 +121,62 @@ def test_a_part_that_is_not_asked_for_stays_as_it_was(copy, planted, tmp_path):
     newest = calibration_of(copy)
     assert (newest.probability, newest.length) == (new.probability, old.length)
     assert newest.percentile != old.percentile
-    # Whatever a Scorer gives, trend and all, is what both parts are fitted on.
-    final = np.sort(Scorer.load(copy).score(ROWS))
-    assert newest.percentile.scores == tuple(float(score) for score in final)
 
 
-def test_only_ranker_json_changes_and_the_bundle_is_whole(copy, tmp_path):
+def test_both_parts_are_fitted_on_scores_without_the_length_trend(copy, scores, planted, tmp_path):
+    scorer = Scorer.load(copy)
+    lengths = scorer.encoder.encode(((), row["response"]) for row in ROWS).response_tokens
+    # A trend that turns the order round: a fit on raw scores could not be taken for one on these.
+    trend = LengthTrend(float(20 * scores.std()), 0.5, {"rows": 3})
+    altered(copy, calibration=Calibration(length=trend).to_config())
+    data = write_jsonl(tmp_path / "labels.jsonl", labelled(planted[1]))
+    found = calibrate_bundle(copy, labels=data, reference=data, method="isotonic").calibration
+    final = trend.apply(scores.astype(np.float32), lengths)
+    assert found.length == trend
+    assert found.percentile.scores == pytest.approx(np.sort(final), abs=1e-5)
+    want = fit_isotonic(final, planted[1])
+    assert found.probability.apply(final) == pytest.approx(want.apply(final), abs=1e-3)
+    # And these are the scores that it is applied to.
+    assert Scorer.load(copy).score(ROWS[:50]) == pytest.approx(final[:50], abs=1e-5)
+
+
+def test_the_error_of_the_calibration_that_is_replaced_is_told_too(copy, bundle, scores, planted, tmp_path):
+    data = write_jsonl(tmp_path / "labels.jsonl", labelled(planted[1]))
+    old = calibration_of(copy).probability
+    facts = calibrate_bundle(copy, labels=data).calibration.probability.facts
+    assert facts["ece_replaced"] == pytest.approx(
+        expected_calibration_error(old.apply(scores), planted[1]), abs=1e-6
+    )
+    assert facts["ece_before"] == pytest.approx(
+        expected_calibration_error(expit(scores), planted[1]), abs=1e-6
+    )
+    style = shutil.copytree(bundle, tmp_path / "style")
+    facts = calibrate_bundle(style, labels=data).calibration.probability.facts
+    assert "ece_replaced" not in facts and facts["rows"] == len(ROWS)
+
+
+def test_only_ranker_json_and_the_card_change_and_the_bundle_is_whole(copy, tmp_path):
     before = json.loads((copy / "manifest.json").read_text())["files"]
     calibrate_bundle(copy, reference=write_jsonl(tmp_path / "pool.jsonl", pool_rows(30)))
     after = json.loads((copy / "manifest.json").read_text())["files"]
-    assert {name for name in after if before[name] != after[name]} == {"ranker.json"} and set(before) == set(
-        after
-    )
+    assert {name for name in after if before[name] != after[name]} == {"ranker.json", "README.md"}
+    assert set(before) == set(after)
+    assert "of 30 reference rows" in (copy / "README.md").read_text()
     old = {k: v for k, v in Bundle.open(copy).ranker.items() if k != "calibration"}
     assert old["trained_steps"] > 0
 
 
 def test_a_run_that_was_made_before_is_refused(copy, tmp_path, capsys):
     pool = write_jsonl(tmp_path / "pool.jsonl", pool_rows(20))
-    score = ["score", str(pool), "--ranker", str(copy), "--out", str(tmp_path / "run")]
-    assert main(score) == 0
+    score_pool(pool, copy, tmp_path / "run")
     assert main(["calibrate", str(copy), "--reference", str(pool)]) == 0
     assert "a run that it began before is refused" in capsys.readouterr().out
-    assert main(score) == 2
-    assert "ranker.json differs" in capsys.readouterr().err
-    assert main([*score, "--overwrite"]) == 0
+    with pytest.raises(InputError, match="ranker.json differs"):
+        score_pool(pool, copy, tmp_path / "run")
+    score_pool(pool, copy, tmp_path / "run", overwrite=True)
+    # Best of the very pool that it is compared with: above all others, and level with itself.
+    told = pq.read_table(tmp_path / "run" / "chunks")["quality_percentile"].to_numpy()
+    assert told.max() == pytest.approx(100 * 19.5 / 20)
 
 
 def test_rows_that_must_not_be_trained_on_are_not_fitted_on(copy, planted, tmp_path):
@@ -203,7 +237,7 @@ def test_of_an_unseen_ranker_a_label_says_seen(copy, planted, tmp_path, prefer):
     data = write_jsonl(tmp_path / "labels.jsonl", labelled(planted[1]))
     as_quality = calibrate_bundle(copy, labels=data, method="isotonic").calibration.probability
     opposite = write_jsonl(tmp_path / "seen.jsonl", labelled(1 - planted[1]))
-    altered(copy, kind="unseen", prefer=prefer)
+    altered(copy, kind="unseen", prefer=prefer, share_seen=0.5, head_kind="finetune", on="both")
     found = calibrate_bundle(
         copy, labels=opposite if prefer == "novel" else data, method="isotonic"
     ).calibration.probability

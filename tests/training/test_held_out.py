@@ -38,6 +38,7 @@ def test_a_style_bundle_has_the_percentiles_of_every_held_out_response(bundle):
     assert found.percentile.facts == {"rows": 12, "without_score": 0, "reference": "validation part"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["validation", "test"])
 def test_percentiles_are_scores_of_the_validation_file_else_of_the_test_file(short, tmp_path, given):
     data = write_jsonl(tmp_path / "data.jsonl", tier_rows(12))
