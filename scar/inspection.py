@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.bundle import Bundle
-from scar.encoding import PairEncoder, Template
+from scar.encoding import Inputs, PairEncoder, Pairs, Template
 from scar.errors import InputError
 from scar.formats import Layout, shown
 from scar.formats.layouts import known_fields
@@ -26,6 +26,13 @@ SAMPLES = 3
 EXAMPLES = 2
 """Rows shown of each reason."""
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+SEEN: dict[Inputs, tuple[str, ...]] = {
+    "each": ("instruction", "response"),
+    "pair": ("pair",),
+    "instruction": ("instruction",),
+    "response": ("response",),
+}
+"""What the sequences of a record are called, by what a ranker sees of it."""
 _WINDOW = 1024
 _OFTEN_ASKED = ("context", "history", "system", "system_prompt")
 _OF_LAYOUT = (
@@ -56,9 +63,10 @@ class Sample:
     """A record as the model will see it: after the template, and, where a ranker is given, after its cut."""
 
     record: Record
-    instruction: str
-    response: str
-    lengths: tuple[int, int]
+    texts: dict[str, str]
+    """Instruction and response; `pair` where the ranker sees both in one sequence; one of them where it sees one."""
+    lengths: dict[str, int]
+    """Of each of these texts."""
     truncated: bool
 
 
@@ -77,7 +85,9 @@ class Inspection:
     files: tuple[FileLook, ...]
     unit: str
     limit: int | None = None
-    """Tokens of a text at most."""
+    """Tokens of a sequence at most."""
+    sequence: str = "text"
+    """What a sequence is: a text, or a pair of them."""
     rows: int = 0
     whole: bool = True
     """Whether the pool ended before the wanted number of rows."""
@@ -95,7 +105,7 @@ class Inspection:
     lengths: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def quantiles(self) -> dict[str, list[int]]:
-        """Give the lengths at QUANTILES of instruction, response and both together; the true values, not between."""
+        """Give the lengths at QUANTILES of what the model sees; the true values, not between."""
         return {
             name: np.quantile(values, QUANTILES, method="inverted_cdf").astype(int).tolist()
             for name, values in self.lengths.items()
@@ -123,7 +133,9 @@ class Inspection:
             share = lost / (self.records + lost)
             told.append(f"{share:.0%} would be set aside, most as {reason} ({number:,}){remedy}")
         if self.limit and self.truncated * 10 > self.records:
-            told.append(f"{self.truncated / self.records:.0%} are cut at {self.limit} tokens a text")
+            told.append(
+                f"{self.truncated / self.records:.0%} are cut at {self.limit} tokens a {self.sequence}"
+            )
         return told
 
 
@@ -145,9 +157,10 @@ def inspect_pool(
     files = find(pool)
     reader = RowReader(files, reading)
     looks = tuple(_look(file, reader.layouts[file.name], reader.columns[file.name]) for file in files)
-    seen = Inspection(
-        looks, "tokens" if encoder else "characters", encoder.settings.max_tokens if encoder else None
-    )
+    seen = Inspection(looks, "characters")
+    if encoder:
+        told = "pair" if encoder.settings.inputs == "pair" else "text"
+        seen = Inspection(looks, "tokens", encoder.settings.max_tokens, told)
     tally = _Tally(seen, encoder)
     stream = rows_of(files)
     for row in islice(stream, rows):
@@ -172,7 +185,7 @@ class _Tally:
         self._seen = seen
         self._encoder = encoder
         self._window: list[Record] = []
-        self._x, self._y = array("q"), array("q")
+        self._lengths: dict[str, array[int]] = {}
         self._texts, self._asked = array("Q"), array("Q")
         self._sampled: set[str] = set()
 
@@ -191,8 +204,7 @@ class _Tally:
         """Count what waits, and what can be told only at the end."""
         self._measure()
         seen = self._seen
-        x, y = np.asarray(self._x, dtype=np.int64), np.asarray(self._y, dtype=np.int64)
-        seen.lengths = {"instruction": x, "response": y, "both": x + y}
+        seen.lengths = {name: np.asarray(lengths, dtype=np.int64) for name, lengths in self._lengths.items()}
         seen.duplicates = len(self._texts) - len(np.unique(np.asarray(self._texts, dtype=np.uint64)))
         seen.instructions = len(np.unique(np.asarray(self._asked, dtype=np.uint64)))
         # One of each layout first: the others only fill up.
@@ -222,29 +234,46 @@ class _Tally:
         self._window.append(record)
 
     def _measure(self) -> None:
+        if not self._window:
+            return
         if self._encoder is None:
-            template = Template()
-            self._x.extend(len(template.render(record.turns)) for record in self._window)
-            self._y.extend(len(record.response) for record in self._window)
-        elif self._window:
+            asked = [Template().render(record.turns) for record in self._window]
+            lengths = _summed(
+                [len(text) for text in asked], [len(record.response) for record in self._window]
+            )
+        else:
             pairs = self._encoder.encode((record.turns, record.response) for record in self._window)
-            lengths = pairs.tokens.lengths
-            self._x.extend(lengths[pairs.x].tolist())
-            self._y.extend(lengths[pairs.y].tolist())
+            lengths = _lengths(pairs, self._encoder.settings.inputs)
             self._seen.truncated += int(pairs.truncated.sum())
+        for name, some in lengths.items():
+            self._lengths.setdefault(name, array("q")).extend(some)
         self._window = []
 
     def _sample(self, record: Record) -> Sample:
         if self._encoder is None:
-            asked = Template().render(record.turns)
-            return Sample(record, asked, record.response, (len(asked), len(record.response)), False)
+            texts = {"instruction": Template().render(record.turns), "response": record.response}
+            return Sample(record, texts, {name: len(text) for name, text in texts.items()}, False)
         pairs = self._encoder.encode([(record.turns, record.response)])
-        x, y = int(pairs.x[0]), int(pairs.y[0])
-        texts = [self._encoder.text.decode(pairs.tokens, number) for number in (x, y)]
-        lengths = pairs.tokens.lengths
-        return Sample(
-            record, texts[0], texts[1], (int(lengths[x]), int(lengths[y])), bool(pairs.truncated[0])
-        )
+        names = SEEN[self._encoder.settings.inputs]
+        texts = {
+            name: self._encoder.text.decode(pairs.tokens, int(text))
+            for name, text in zip(names, pairs.texts[0], strict=True)
+        }
+        lengths = pairs.tokens.lengths[pairs.texts[0]].tolist()
+        return Sample(record, texts, dict(zip(names, lengths, strict=True)), bool(pairs.truncated[0]))
+
+
+def _lengths(pairs: Pairs, inputs: Inputs) -> dict[str, list[int]]:
+    """Give the tokens of each sequence that a model sees of a record; of a pair also the response's before any cut."""
+    seen = pairs.tokens.lengths[pairs.texts]
+    if inputs == "each":
+        return _summed(seen[:, 0].tolist(), seen[:, 1].tolist())
+    whole = {"response, uncut": pairs.response_tokens.tolist()} if inputs == "pair" else {}
+    return {SEEN[inputs][0]: seen[:, 0].tolist(), **whole}
+
+
+def _summed(x: list[int], y: list[int]) -> dict[str, list[int]]:
+    return {"instruction": x, "response": y, "both": [a + b for a, b in zip(x, y, strict=True)]}
 
 
 def _mark(*texts: str) -> int:

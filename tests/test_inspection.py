@@ -1,13 +1,16 @@
 """A look at a pool tells what it was taken for, what a model sees, and what would be set aside."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from scar.bundle import RANKER, Bundle, changing
 from scar.cli import main
 from scar.cli.inspect import visible
 from scar.errors import InputError
+from scar.files import write_json
 from scar.inspection import QUANTILES, inspect_pool
 from scar.serving.scorer import Scorer
 from scar.settings import Reading
@@ -49,7 +52,7 @@ def test_the_layout_and_the_columns_of_each_file_are_told(tmp_path):
     assert (b.layout, b.read, b.left) == ("preference", ("id", "prompt", "chosen", "rejected"), ())
     mapped = inspect_pool(tmp_path / "a.jsonl", reading=Reading(columns="input=context"))
     assert mapped.files[0].left == ("category",)
-    assert mapped.samples[0].instruction == "i\n\nc"
+    assert mapped.samples[0].texts["instruction"] == "i\n\nc"
 
 
 def test_a_ranker_counts_and_cuts_as_it_scores(bundle, tmp_path):
@@ -60,8 +63,8 @@ def test_a_ranker_counts_and_cuts_as_it_scores(bundle, tmp_path):
     assert (seen.unit, seen.limit) == ("tokens", 32)
     assert seen.lengths["both"].tolist() == [each.tokens for each in explained]
     assert seen.truncated == sum(each.truncated for each in explained) == 1
-    assert seen.samples[0].instruction.startswith("[CLS] what is")
-    assert seen.samples[0].instruction.endswith("[SEP]")
+    assert seen.samples[0].texts["instruction"].startswith("[CLS] what is")
+    assert seen.samples[0].texts["instruction"].endswith("[SEP]")
 
 
 def test_three_records_are_shown_one_of_each_layout_first(tmp_path):
@@ -141,3 +144,47 @@ def test_a_column_that_is_often_a_part_of_what_was_asked_is_noted(tmp_path, name
     (note,) = inspect_pool(pool).advice()
     assert note.startswith(f"{name}: not read") and f"--columns input={name}" in note
     assert not inspect_pool(pool, reading=Reading(columns=f"input={name}")).advice()
+
+
+def test_of_a_cross_encoder_the_joint_sequence_is_shown_and_counted_once(quality_bundle, tmp_path, capsys):
+    rows = [
+        {"instruction": "what is the list", "response": "the key"},
+        {"instruction": "what is the list", "response": "the key " * 200},
+        *pool_rows(20),
+    ]
+    pool = write_jsonl(tmp_path / "pool.jsonl", rows)
+    seen = inspect_pool(pool, quality_bundle)
+    explained = Scorer.load(quality_bundle).explain(rows)
+    assert (seen.limit, seen.sequence) == (48, "pair")
+    assert seen.lengths["pair"].tolist() == [each.tokens for each in explained]
+    assert seen.lengths["pair"].max() == 48
+    # [CLS] what is the list [SEP] the key [SEP]: of the response alone there are two tokens, and 400.
+    assert seen.lengths["pair"][0] == 9
+    assert seen.lengths["response, uncut"].tolist()[:2] == [2, 400]
+    assert seen.truncated == sum(each.truncated for each in explained) == 1
+    first, second = seen.samples[:2]
+    assert first.texts == {"pair": "[CLS] what is the list [SEP] the key [SEP]"}
+    assert (first.lengths, first.truncated) == ({"pair": 9}, False)
+    assert (second.lengths, second.truncated) == ({"pair": 48}, True)
+    assert second.texts["pair"].startswith("[CLS] what is the list [SEP] the key the key")
+    assert main(["inspect", str(pool), "--ranker", str(quality_bundle)]) == 0
+    out = capsys.readouterr().out
+    assert "record 1: pool.jsonl, line 1 (9 tokens)" in out and "line 2 (48 tokens, cut)" in out
+    assert "cut at 48 tokens a pair: 1 records (4.5%)" in out
+    assert "instruction:" not in out and "  both" not in out
+
+
+@pytest.mark.parametrize("inputs", ["instruction", "response"])
+def test_of_a_ranker_that_sees_one_text_that_text_is_shown(quality_bundle, tmp_path, inputs):
+    copy = shutil.copytree(quality_bundle, tmp_path / "b")
+    opened = Bundle.open(copy)
+    with changing(opened) as change:
+        write_json(
+            change.folder / RANKER,
+            {**opened.ranker, "text": {**opened.ranker["text"], "inputs": inputs, "token_types": False}},
+        )
+    row = {"instruction": "what is the list", "response": "the key"}
+    seen = inspect_pool(write_jsonl(tmp_path / "pool.jsonl", [row]), copy)
+    text = {"instruction": "[CLS] what is the list [SEP]", "response": "[CLS] the key [SEP]"}[inputs]
+    assert seen.samples[0].texts == {inputs: text} and seen.sequence == "text"
+    assert {name: values.tolist() for name, values in seen.lengths.items()} == {inputs: [len(text.split())]}

@@ -23,10 +23,15 @@ COMMANDS = {
     ),
     "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
     "import": ("scar.cli.import_", "import_", "turn a published SCAR checkpoint into a bundle"),
+    "calibrate": (
+        "scar.cli.calibrate",
+        "calibrate",
+        "say what scores mean: probabilities by labelled rows, percentiles by a reference pool",
+    ),
     "eval": (
         "scar.cli.evaluate",
         "evaluate",
-        "ordering accuracy of a bundle on a tiers file, beside baselines",
+        "how well a bundle orders a file of tiers, labels, grades or preferences, beside baselines",
     ),
     "inspect": (
         "scar.cli.inspect",

@@ -1,4 +1,4 @@
-"""`scar eval`: how well a bundle orders the tiers of a file."""
+"""`scar eval`: how well a bundle orders a file of tiers, labels, grades or preferences."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
 from scar.cli.tables import console
@@ -18,24 +19,28 @@ TITLES = {"accuracy": "ordered right, %", "auc": "AUC, %", "concordance": "conco
 def evaluate(arguments: Sequence[str]) -> None:
     """Evaluate a bundle."""
     parser = Parser(
-        "eval", "Ordering accuracy of a bundle on a tiers file, beside longest, shortest and random."
+        "eval",
+        "How well a bundle orders the responses of a file, beside longest, shortest and random.",
     )
     parser.add_argument("bundle", type=Path, help="bundle with exported graphs")
-    parser.add_argument("file", type=Path, help="tiers file")
+    parser.add_argument(
+        "file",
+        type=Path,
+        help="style: tiers file; else rows with a label, a score, or a chosen and a rejected response",
+    )
     parser.add_argument(
         "--json", type=Path, help="write the figures here, and leave the bundle's evaluation.json alone"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --json file")
-    parser.add_settings(Reading, only=("columns", "strict"))
+    parser.add_settings(Reading, only=("format", "columns", "strict"))
     parser.add_settings(Scoring, only=("graph", "threads"))
     values = parser.read(arguments)
     from scar.serving.evaluate import evaluate_bundle
 
-    reading = from_flat(Reading, values | {"format": "tiers"})
     result, written = evaluate_bundle(
         values["bundle"],
         values["file"],
-        reading=reading,
+        reading=from_flat(Reading, values),
         scoring=from_flat(Scoring, values),
         out=values["json"],
     )
@@ -46,16 +51,15 @@ def evaluate(arguments: Sequence[str]) -> None:
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print an evaluation: a line for everything, a tier pair and a source, in per cent; then what else it holds."""
     measure = result["measure"]
-    table = Table(TITLES[measure], "n", *CONTENDERS, "n", "ranker", box=SIMPLE)
-    table.columns[6].header = "matched n"
-    table.columns[7].header = "matched"
+    table = Table(TITLES[measure], *CONTENDERS, "n", "matched", "n", box=SIMPLE, padding=0)
+    # A long name goes on in the next line: names of sources often differ at their ends only.
+    table.columns[0].overflow = "fold"
     parts = {"all": result["overall"], **result.get("pairs", {}), **result["sources"]}
     for name, part in parts.items():
         every, matched = part["all"], part["length_matched"]["ranker"]
         shares = [_share(every[who], measure, whole=who == "ranker") for who in CONTENDERS]
-        table.add_row(
-            name, str(every["ranker"]["n"]), *shares, str(matched["n"]), _share(matched, measure, whole=True)
-        )
+        close = _share(matched, measure, whole=True)
+        table.add_row(Text(name), *shares, f"{every['ranker']['n']:,}", close, f"{matched['n']:,}")
     console().print(table)
     of_one = "" if measure == "accuracy" else " of one source"
     print(f"[ ] bootstrap 95 % interval; matched: pairs{of_one} whose lengths differ by less than a quarter")
@@ -63,6 +67,11 @@ def print_evaluation(result: dict[str, Any]) -> None:
     length = result["length_correlation"]
     told = "not defined" if length["spearman"] is None else f"{length['spearman']:.3f}"
     print(f"score and length of the response: Spearman {told} (n = {length['n']:,})")
+    if error := result.get("calibration_error"):
+        print(
+            f"expected calibration error: {error['ece_after']:.4f}, of the score as log odds {error['ece_before']:.4f} "
+            f"(n = {error['rows']:,})"
+        )
     if left_out := result.get("left_out"):
         print(f"left out: {left_out:,} rows that cannot be evaluated by {result['objective']}")
 

@@ -75,12 +75,10 @@ def _names(columns: Sequence[str]) -> str:
 def _print_sample(number: int, sample: "Sample", unit: str) -> None:
     address = sample.record.address
     part = f", {visible(sample.record.part)}" if sample.record.part else ""
-    x, y = sample.lengths
+    lengths = " + ".join(f"{length:,}" for length in sample.lengths.values())
     cut = ", cut" if sample.truncated else ""
-    print(
-        f"\nrecord {number}: {visible(address.file)}, line {address.line}{part} ({x:,} + {y:,} {unit}{cut})"
-    )
-    for name, text in (("instruction", sample.instruction), ("response", sample.response)):
+    print(f"\nrecord {number}: {visible(address.file)}, line {address.line}{part} ({lengths} {unit}{cut})")
+    for name, text in sample.texts.items():
         print(f"  {name}: " + visible(_short(text)).replace("\n", "\n    "))
 
 
@@ -101,7 +99,7 @@ def _print_lengths(seen: "Inspection") -> None:
         console().print(table)
     if seen.limit and seen.records:
         share = seen.truncated / seen.records
-        print(f"cut at {seen.limit} tokens a text: {seen.truncated:,} records ({share:.1%})")
+        print(f"cut at {seen.limit} tokens a {seen.sequence}: {seen.truncated:,} records ({share:.1%})")
     elif seen.records:
         print("lengths are in characters; --ranker B counts tokens, and what would be cut")
 

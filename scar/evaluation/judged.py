@@ -1,6 +1,7 @@
 """How well scores agree with labels, grades or preferences, beside longest, shortest and random."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,23 @@ from scar.records import Judged, instruction_key
 
 MEASURES = {"labels": "auc", "graded": "concordance", "pairs": "accuracy"}
 _NEEDS = {"labels": "a label", "graded": "a score", "pairs": "two different responses"}
+
+
+def judgement_of(rows: Sequence[Judged], first: str = "labels") -> str | None:
+    """Tell what rows can be evaluated by: `first` where any row has that, else what there is; None: nothing."""
+    kinds = dict.fromkeys((first, "pairs", "labels", "graded"))
+    return next((kind for kind in kinds if any(_fits(row, kind) for row in rows)), None)
+
+
+def preferred(rows: Sequence[Judged], ranker: Mapping[str, Any]) -> list[Judged]:
+    """Give rows whose label 1 means what the ranker with this ranker.json prefers.
+
+    A label of an unseen ranker says whether a row was seen; one that prefers novel rows (ranker.json: `prefer`) scores
+    the others higher. Of any other ranker a label says so already.
+    """
+    if ranker["kind"] != "unseen" or ranker.get("prefer", "novel") != "novel":
+        return list(rows)
+    return [row if row.label is None else replace(row, label=1 - row.label) for row in rows]
 
 
 def evaluate_judged(

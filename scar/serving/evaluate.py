@@ -1,17 +1,21 @@
-"""Evaluate an exported bundle on a tiers file."""
+"""Evaluate an exported bundle: on a tiers file, or on rows with labels, grades or preferences."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scar.bundle import EVALUATION, changing
+from scar.calibration import Calibration, Temperature, expected_calibration_error
 from scar.card import write_card
 from scar.errors import InputError, RunError
-from scar.evaluation import evaluate
+from scar.evaluation import evaluate, evaluate_judged, judgement_of, preferred
 from scar.files import refuse_existing, write_json
-from scar.pools import digest, read_tiers
-from scar.records import Record, SetAside, Tiers
+from scar.pools import digest, read_judged, read_tiers
+from scar.records import Judged, Record, SetAside, Tiers
 from scar.serving.scorer import Scorer
 from scar.settings import Reading, Scoring
 
@@ -25,35 +29,21 @@ def evaluate_bundle(
     out: Path | None = None,
     overwrite: bool = False,
 ) -> tuple[dict[str, Any], Path]:
-    """Score every response of a tiers file and evaluate the order; gives the figures and where they were written.
+    """Score every response of a file and evaluate the scores; gives the figures and where they were written.
 
-    They replace the bundle's evaluation.json, unless `out` names another file. Raises InputError for a tier that the
-    ranker was not trained on.
+    A style ranker needs a tiers file, another one rows with a judgement, best of the kind that it learned from. The
+    figures replace the bundle's evaluation.json, unless `out` names another file. Raises InputError for a tier that
+    the ranker was not trained on, and for a file without a judgement.
     """
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
         if not out.parent.is_dir():
             raise InputError(f"{out.parent}: no such folder for the figures")
     scorer = Scorer.load(bundle, scoring)
-    tiers = tuple(scorer.bundle.ranker["tiers"])
-    items = list(read_tiers(file, reading))
-    rows = [item for item in items if isinstance(item, Tiers)]
-    if not rows:
-        raise InputError(f"{file}: no row with responses by tier ({len(items)} rows were set aside)")
-    for row in rows:
-        if unknown := [tier for tier in row.responses if tier not in tiers]:
-            where = f"{row.address.file}, line {row.address.line}"
-            raise InputError(f"{where}: tier {unknown[0]!r} is not among the ranker's tiers {list(tiers)}")
-    records = [Record(row.turns, text) for row in rows for text in row.responses.values()]
-    scores = scorer.score_records(records)
-    if lost := int((~np.isfinite(scores.scores)).sum()):
-        raise RunError(
-            f"{bundle}: {lost} of {len(records)} responses got no finite score: nothing to evaluate"
-        )
+    measured = _by_tiers if scorer.bundle.kind == "style" else _by_judgement
     result = {
         "data": {"file": file.name, "sha256": digest(file)},
-        "set_aside": sum(isinstance(item, SetAside) for item in items),
-        **evaluate(rows, tiers, scores.scores),
+        **measured(scorer, file, reading or Reading()),
     }
     if out is not None:
         write_json(out, result)
@@ -62,3 +52,68 @@ def evaluate_bundle(
         write_json(change.folder / EVALUATION, result)
         write_card(change.folder, dict(scorer.bundle.ranker), result)
     return result, bundle / EVALUATION
+
+
+def _by_tiers(scorer: Scorer, file: Path, reading: Reading) -> dict[str, Any]:
+    tiers = tuple(scorer.bundle.ranker["tiers"])
+    items = list(read_tiers(file, replace(reading, format="tiers") if reading.format == "auto" else reading))
+    rows = [item for item in items if isinstance(item, Tiers)]
+    if not rows:
+        raise InputError(f"{file}: no row with responses by tier ({len(items)} rows were set aside)")
+    for row in rows:
+        if unknown := [tier for tier in row.responses if tier not in tiers]:
+            where = f"{row.address.file}, line {row.address.line}"
+            raise InputError(f"{where}: tier {unknown[0]!r} is not among the ranker's tiers {list(tiers)}")
+    scores = _scored(scorer, [Record(row.turns, text) for row in rows for text in row.responses.values()])
+    return {"set_aside": _aside(items), **evaluate(rows, tiers, scores)}
+
+
+def _by_judgement(scorer: Scorer, file: Path, reading: Reading) -> dict[str, Any]:
+    """Evaluate by the judgement that the ranker learned from; a file that has none of it, by what it has."""
+    ranker = scorer.bundle.ranker
+    items = list(read_judged(file, reading))
+    rows = preferred([item for item in items if isinstance(item, Judged)], ranker)
+    objective = judgement_of(rows, (ranker.get("objective") or {}).get("kind", "labels"))
+    if objective is None:
+        raise InputError(
+            f"{file}: no row has a label, a score, or a chosen and another rejected response ({len(items)} rows were "
+            "read or set aside); map the columns with --columns label=NAME, score=NAME or chosen=NAME,rejected=NAME"
+        )
+    scores = _scored(scorer, [Record(row.turns, text) for row in rows for text in row.responses])
+    return {
+        "set_aside": _aside(items),
+        **evaluate_judged(rows, scores, objective),
+        **_calibration_error(rows, scores, ranker),
+    }
+
+
+def _scored(scorer: Scorer, records: Sequence[Record]) -> NDArray[np.float32]:
+    scores = scorer.score_records(records).scores
+    if lost := int((~np.isfinite(scores)).sum()):
+        raise RunError(
+            f"{scorer.bundle.path}: {lost} of {len(records)} responses got no finite score: nothing to evaluate"
+        )
+    return scores
+
+
+def _aside(items: Sequence[object]) -> int:
+    return sum(isinstance(item, SetAside) for item in items)
+
+
+def _calibration_error(
+    rows: Sequence[Judged], scores: NDArray[np.float32], ranker: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give the calibration error of the bundle's probability on labelled rows, where there are both."""
+    probability = Calibration.from_config(ranker.get("calibration")).probability
+    labels = np.asarray(
+        [np.nan if row.label is None else row.label for row in rows for _ in row.responses], dtype=np.float64
+    )
+    known = ~np.isnan(labels)
+    if probability is None or not known.any():
+        return {}
+    found = {"ece_before": Temperature(1.0), "ece_after": probability}
+    errors = {
+        name: expected_calibration_error(how.apply(scores[known]), labels[known])
+        for name, how in found.items()
+    }
+    return {"calibration_error": {"rows": int(known.sum()), **errors}}

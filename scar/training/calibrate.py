@@ -189,6 +189,15 @@ def _chosen(method: Method, labels: Floats) -> Literal["temperature", "isotonic"
     return "isotonic" if enough else "temperature"
 
 
+def why(labels: ArrayLike, method: Method = "auto") -> str:
+    """Say why a method was chosen, in words; `labels` are those of the rows with a score."""
+    if method != "auto":
+        return "asked for"
+    y = np.asarray(labels, dtype=np.float64)
+    told = f"{len(y):,} rows, {min(y.sum(), (1 - y).sum()):,.0f} of the rarer label"
+    return f"{told}; isotonic from {ENOUGH_ROWS:,} and {ENOUGH_OF_EACH}"
+
+
 def _facts(scores: Scores, labels: Floats, method: str) -> dict[str, Any]:
     missing = len(np.asarray(scores)) - len(labels)
     return {"method": method, "rows": len(labels), "without_score": missing, "good": float(labels.mean())}

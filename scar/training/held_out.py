@@ -72,17 +72,22 @@ def calibrate(
     length: LengthTrend | None = None,
     method: str = "auto",
     probability: bool = False,
+    name: str = "validation part",
 ) -> Calibration:
     """Fit a calibration on the validation part; its error is measured on the test part, else by cross-fitting.
 
-    A part that cannot be fitted, for want of rows or of one label, is left out, and a warning says why.
+    A part that cannot be fitted, for want of rows or of one label, is left out, and a warning says why. `name` is what
+    the calibration calls the part that it was fitted on.
     """
     found = Calibration(length=length)
-    if method == "none" or not len(validation):
+    if method == "none":
+        return found
+    if not len(validation):
+        log.warning("not calibrated: no rows were held out; `scar calibrate` does it on rows of yours")
         return found
     part = validation.controlled(length)
     try:
-        found = replace(found, percentile=_named(fit_percentiles(part.scores), "validation part"))
+        found = replace(found, percentile=_named(fit_percentiles(part.scores), name))
         if probability:
             found = replace(found, probability=_probability(part, test, length, method))
     except InputError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from scar.calibration import Calibration
 from scar.encoding import PairEncoder
 from scar.errors import InputError
 from scar.evaluation import evaluate
@@ -17,6 +18,7 @@ from scar.training.backbone import Backbone
 from scar.training.batches import ExampleData, batch_tokens
 from scar.training.engine import torch_model
 from scar.training.fit import Course, fingerprint, pair_encoder
+from scar.training.held_out import HeldOut, calibrate
 from scar.training.save import Trained, save_bundle
 from scar.training.splits import Splits, read_splits
 from scar.training.style.constraints import check_tiers, describe, resolve_mode
@@ -41,6 +43,8 @@ class StyleReport:
     validation: float | None
     evaluation: dict[str, Any] | None
     """Of the test part."""
+    calibration: Calibration
+    """Percentiles of the validation part, else of the test part."""
     first_process: bool = True
     """False in the other processes of a training on several devices, which write and tell nothing."""
 
@@ -95,6 +99,7 @@ def train_style(
         best_epoch=fitted.best_epoch,
         validation=fitted.validation,
         evaluation=_evaluate(ranker, splits, encoder, settings, fitted.device),
+        calibration=_calibrate(ranker, splits, encoder, settings, fitted.device),
         first_process=fitted.first_process,
     )
     if report.first_process:
@@ -110,6 +115,7 @@ def train_style(
                 files=files,
                 gate_pairs=_pairs(splits.validation or splits.test or splits.train),
                 more={"tiers": list(settings.tiers)},
+                calibration=report.calibration.to_config() or None,
             ),
             report.evaluation,
             overwrite=overwrite,
@@ -151,3 +157,16 @@ def _evaluate(
         return None
     model = torch_model(ranker, encoder.settings.pad_id, batch_tokens(settings), device)
     return evaluate(splits.test, settings.tiers, model.score(encoder.encode(_pairs(splits.test))))
+
+
+def _calibrate(
+    ranker: StyleRanker,
+    splits: Splits[Tiers],
+    encoder: PairEncoder,
+    settings: StyleSettings,
+    device: torch.device,
+) -> Calibration:
+    """Keep the scores of all held-out responses: what another response's percentile is told by."""
+    part, name = (splits.validation, "validation part") if splits.validation else (splits.test, "test part")
+    held_out = HeldOut.of(ranker, encoder, _pairs(part), None, batch_tokens(settings), device)
+    return calibrate(held_out, name=name)
