@@ -10,14 +10,14 @@ import scar
 from scar.errors import GateError, InputError, RunError
 
 COMMANDS = {
-    "train style": ("scar.cli.train", "style", "train a style ranker on rows with responses by tier"),
+    "train style": ("scar.cli.train_style", "style", "train a style ranker on rows with responses by tier"),
     "train quality": (
         "scar.cli.train_quality",
         "quality",
         "train a quality classifier on labels, grades or preferences",
     ),
     "train unseen": (
-        "scar.cli.unseen",
+        "scar.cli.train_unseen",
         "unseen",
         "tell candidates from the rows you have, in folds; score how new each is",
     ),

@@ -1,16 +1,15 @@
 """`scar train quality`: recipes and flags in, a bundle out."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
-from scar.cli.train import add_files
+from scar.cli.training import add_files, print_calibration
 from scar.errors import InputError
 from scar.settings import QualitySettings, Reading
 
 if TYPE_CHECKING:
-    from scar.calibration import Calibration
     from scar.training.quality.train import QualityReport
 
 FIGURES = {"auc": "an AUC of {:.3f}", "spearman": "a rank correlation of {:.3f}", "accuracy": "{:.1%} right"}
@@ -73,17 +72,3 @@ def _print_report(report: "QualityReport") -> None:
         print_evaluation(report.evaluation)
     print_calibration(report.calibration)
     print(f"bundle: {report.out}   next: scar export {report.out}")
-
-
-def print_calibration(calibration: "Calibration") -> None:
-    """Print what the scores were given a meaning by."""
-    facts: dict[str, dict[str, Any]] = calibration.facts()
-    if length := calibration.length:
-        print(f"length: score - {length.slope:.4g} x ln(1 + response tokens) is taken off every score")
-    if probability := facts.get("probability"):
-        print(
-            f"probability ({probability['method']}): calibration error {probability['ece_before']:.4f} before, "
-            f"{probability['ece_after']:.4f} after ({probability['measured_on']})"
-        )
-    if percentile := facts.get("percentile"):
-        print(f"percentile: of {percentile['rows']:,} scores of the {percentile['reference']}")

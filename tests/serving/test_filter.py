@@ -95,7 +95,8 @@ def test_several_rankers_need_a_score_to_select_by_before_anything_is_scored(bot
         with pytest.raises(InputError, match=told):
             filter_pool(pool, both, tmp_path / "kept.jsonl", rule)
     with pytest.raises(
-        InputError, match="no score 'unseen'; there are: style, style_tokens, quality, quality_"
+        InputError,
+        match="no score 'unseen'; there are: style, style_tokens, style_percentile, quality, quality_",
     ):
         filter_pool(pool, both, tmp_path / "kept.jsonl", TopK(2), by="unseen")
     assert {path.name for path in tmp_path.iterdir()} == {"pool"}

@@ -60,7 +60,11 @@ CALIBRATED = {"quality": ["quality_p", "quality_percentile"], "new": ["new_perce
 
 def columns(name):
     """Name a ranker's columns, written down."""
-    known = {"style": [], "short": ["short_p", "short_percentile"], "cased": ["cased_p", "cased_percentile"]}
+    known = {
+        "style": ["style_percentile"],
+        "short": ["short_p", "short_percentile"],
+        "cased": ["cased_p", "cased_percentile"],
+    }
     return [name, f"{name}_tokens", f"{name}_truncated", *(CALIBRATED | known)[name]]
 
 

@@ -62,7 +62,7 @@ class Rows:
         return cls(
             [records[n] for n in order],
             flags,
-            place[len(known) :],
+            places[len(known) :],
             items,
             recorded(pool, files),
             files,

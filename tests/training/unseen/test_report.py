@@ -2,7 +2,7 @@
 
 import json
 
-from scar.cli.unseen import print_report
+from scar.cli.train_unseen import print_report
 from scar.training.unseen.report import Report
 from scar.training.unseen.telling import Ngram, Telling
 from scar.training.unseen.verdict import Verdict

@@ -1,11 +1,11 @@
 """`scar train ...`: recipes and flags in, a bundle out."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
+from scar.cli.training import add_files, print_calibration
 from scar.errors import InputError
 from scar.settings import Reading, StyleSettings
 
@@ -43,24 +43,6 @@ def style(arguments: Sequence[str]) -> None:
         _print_report(report)
 
 
-def add_files(parser: Parser, data: str, file: str) -> None:
-    """Add the recipe, the files and the bundle to a training's parser."""
-    parser.add_argument(
-        "--config", action="config", help="recipe: a YAML file of the settings below; flags win"
-    )
-    parser.add_argument("--data", type=Path, required=True, help=f"{data} to train on")
-    parser.add_argument(
-        "--validation", type=Path, help=f"{file} to choose the epoch by; default: a share of --data"
-    )
-    parser.add_argument(
-        "--test", type=Path, help=f"{file} to evaluate on at the end; default: a share of --data"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing bundle or unfinished training"
-    )
-
-
 def _print_report(report: "StyleReport") -> None:
     rows = report.rows
     print(
@@ -78,4 +60,5 @@ def _print_report(report: "StyleReport") -> None:
         from scar.cli.evaluate import print_evaluation
 
         print_evaluation(report.evaluation)
+    print_calibration(report.calibration)
     print(f"bundle: {report.out}   next: scar export {report.out}")
