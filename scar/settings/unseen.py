@@ -37,8 +37,8 @@ class UnseenSettings(TrainSettings):
     """Rows a step."""
     lr: float = 5e-5
     """Peak learning rate of AdamW."""
-    devices: tuple[str, ...] = ()
-    """Devices on which folds run side by side where the encoder learns, such as cuda:0,cuda:1 or cpu,cpu."""
+    devices: str = ""
+    """Devices on which folds run side by side where the encoder learns: cuda:0,cuda:1 or cpu,cpu."""
     validation_share: float = 0.0
     """Not used: folds hold rows out."""
     test_share: float = 0.0
@@ -53,10 +53,15 @@ class UnseenSettings(TrainSettings):
             )
         if self.layers is not None and self.layers < 1:
             raise InputError(f"layers must be at least 1, got {self.layers}")
-        if wrong := [device for device in self.devices if device != "cpu" and not _is_gpu(device)]:
+        if wrong := [device for device in self.device_list if device != "cpu" and not _is_gpu(device)]:
             raise InputError(f"devices: {wrong[0]!r} is neither cpu nor cuda:N")
         if self.devices and self.head != "finetune":
             raise InputError("devices goes with head: finetune; the folds of a linear head take seconds")
+
+    @property
+    def device_list(self) -> tuple[str, ...]:
+        """The devices, one by one."""
+        return tuple(device.strip() for device in self.devices.split(",") if device.strip())
 
     @property
     def inputs(self) -> Literal["pair", "instruction", "response"]:

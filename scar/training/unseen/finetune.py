@@ -62,7 +62,7 @@ def out_of_fold(task: Task) -> NDArray[np.float64]:
 
 
 def _run(task: Task, folds: Sequence[int]) -> None:
-    devices = task.settings.devices
+    devices = task.settings.device_list
     if len(devices) < 2:
         for number in folds:
             run_fold(task, number, devices[0] if devices else None, 0)
@@ -102,7 +102,7 @@ def run_fold(task: Task, number: int, device: str | None, threads: int) -> None:
 
 def train_on_all(task: Task) -> tuple[CrossEncoder, int]:
     """Train the final model on all rows; gives it and its steps."""
-    device = task.settings.devices[0] if task.settings.devices else None
+    device = next(iter(task.settings.device_list), None)
     ranker, course = _train(task, np.arange(len(task.seen)), task.work / "all", device, fold=-1)
     steps = course.trainer.global_step
     course.done()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scar.calibration import Calibration, expected_calibration_error
 from scar.encoding import PairEncoder, Pairs
-from scar.errors import InputError
+from scar.errors import GateError, InputError
 from scar.files import atomic, new_folder, refuse_existing
 from scar.pools import Place, digest
 from scar.runs import PLAN
@@ -100,11 +100,20 @@ def train_unseen(
             {"seconds": round(time.perf_counter() - started, 3), "out_of_fold": True},
         )
         job.save(outcome, folder / BUNDLE, files)
-        export(folder / BUNDLE)
+        report = replace(report, notes=(*report.notes, *_exported(folder / BUNDLE)))
         with atomic(folder / REPORT) as stream:
             stream.write(report.to_json().encode())
     finetune.clear(work)
     return UnseenReport(out, report, counts.scored, sum(counts.set_aside.values()))
+
+
+def _exported(bundle: Path) -> list[str]:
+    """Write the bundle's graphs. Rows that cannot be told apart may all get one score, which passes no gate: a note."""
+    try:
+        export(bundle)
+    except GateError as error:
+        return [f"the bundle has no graphs, and cannot score: {str(error).partition(' (figures')[0]}"]
+    return []
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -157,7 +157,7 @@ def test_the_encoder_can_learn_too_and_a_killed_training_goes_on_with_the_next_f
 
 @pytest.mark.slow
 def test_folds_run_side_by_side(unseen, files, tmp_path):
-    settings = replace(unseen, head="finetune", lr=3e-3, epochs=2, batch_size=8, devices=("cpu", "cpu"))
+    settings = replace(unseen, head="finetune", lr=3e-3, epochs=2, batch_size=8, devices="cpu,cpu")
     side_by_side = train_unseen(settings, *files, tmp_path / "out")
     assert side_by_side.scored == 61 and side_by_side.report.verdict.auc > 0.8
 
@@ -177,6 +177,9 @@ def test_identical_rows_on_both_sides_cannot_be_told_apart(unseen, tmp_path):
     found = train_unseen(unseen, have, have, tmp_path / "out")
     assert not found.report.verdict.told_apart
     assert "cannot be told apart" in found.report.verdict.words
+    assert found.scored == 60
+    (note,) = found.report.notes
+    assert "the same score for every row" in note and str(tmp_path) not in note
 
 
 @pytest.mark.parametrize(
