@@ -165,7 +165,10 @@ def tiny_encoder(folder, kind="bert", *, hidden=32, layers=2, length=128, seed=0
     import torch
     from transformers import AutoModel
 
-    tokenizer = tiny_tokenizer(folder, length)
+    if kind == "deberta-v3":
+        tokenizer, kind, more = sentencepiece_tokenizer(folder), "deberta-v2", DEBERTA_V3 | more
+    else:
+        tokenizer = tiny_tokenizer(folder, length)
     torch.manual_seed(seed)
     AutoModel.from_config(_tiny_config(tokenizer, kind, hidden, layers, length, **more)).save_pretrained(
         folder

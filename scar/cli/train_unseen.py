@@ -33,7 +33,9 @@ def unseen(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--config", action="config", help="recipe: a YAML file of the settings below; flags win"
     )
-    parser.add_argument("--seen", type=Path, required=True, help="rows that you have: file, folder or glob")
+    parser.add_argument(
+        "--seen", type=str, required=True, help="rows that you have: file, folder, glob or Hub name"
+    )
     parser.add_argument("--pool", type=str, required=True, help="candidates: file, folder, glob or Hub name")
     parser.add_argument("--out", type=Path, required=True, help="folder of run, bundle and report")
     parser.add_argument(

@@ -3,12 +3,10 @@
 import json
 import shutil
 
-import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from scar import Record, Scorer
 from scar.bundle import GRAPHS, HEAD, TOWER, Bundle, seal
 from scar.cli import main
 from scar.encoding import PairEncoder
@@ -17,7 +15,7 @@ from scar.training import export
 from scar.training.engine import torch_model
 from scar.training.export import gated
 from scar.training.save import load_ranker
-from tests.make import pool_rows, tier_rows, tiny_encoder, write_jsonl
+from tests.make import pool_rows, write_jsonl
 
 
 @pytest.fixture
@@ -116,33 +114,3 @@ def test_rows_that_all_score_the_same_are_no_gate(bundle, tmp_path, capsys):
 def test_an_unknown_graph_is_an_error(bundle, capsys):
     assert main(["export", str(bundle), "--graphs", "fast"]) == 2
     assert "reference,fused" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["roberta", "deberta", "deberta-v2", "modernbert", "xlm-roberta", "electra"])
-def test_every_architecture_trains_exports_and_scores_without_torch(kind, tmp_path):
-    encoder = tiny_encoder(tmp_path / "encoder", kind)
-    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(30))
-    flags = [
-        "--encoder",
-        str(encoder),
-        "--max_tokens",
-        "32",
-        "--head_width",
-        "16",
-        "--lr",
-        "3e-3",
-        "--epochs",
-        "1",
-    ]
-    assert main(["train", "style", "--data", str(data), "--out", str(tmp_path / "b"), *flags]) == 0
-    assert main(["export", str(tmp_path / "b")]) == 0
-    opened = Bundle.open(tmp_path / "b")
-    rows = tier_rows(9, seed=4)
-    encode = PairEncoder.of_bundle(opened)
-    scorer = Scorer.load(tmp_path / "b")
-    plain = [{"instruction": row["instruction"], "response": row["responses"]["direct"]} for row in rows]
-    records = [Record.plain(row["instruction"], row["response"]) for row in plain]
-    pairs = encode.encode((record.turns, record.response) for record in records)
-    want = torch_model(load_ranker(opened), encode.settings.pad_id, 512).score(pairs)
-    np.testing.assert_allclose(scorer.score(plain), want, atol=1e-5)

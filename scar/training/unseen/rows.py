@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ class Rows:
     """Seen rows that cannot be read, by reason."""
 
     @classmethod
-    def read(cls, seen: Path, pool: Place | Sequence[Place], reading: Reading) -> "Rows":
+    def read(cls, seen: Place | Sequence[Place], pool: Place | Sequence[Place], reading: Reading) -> "Rows":
         """Read both. Their text is in memory until the folds are done: a pool of some 10^6 rows at most."""
         have = list(read_pool(seen, reading))
         known = [item for item in have if isinstance(item, Record)]

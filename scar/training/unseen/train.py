@@ -61,7 +61,7 @@ class UnseenReport:
 
 def train_unseen(
     settings: UnseenSettings,
-    seen: Path,
+    seen: Place | Sequence[Place],
     pool: Place | Sequence[Place],
     out: Path,
     *,

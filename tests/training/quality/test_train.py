@@ -94,6 +94,7 @@ def test_every_objective_is_learned_and_its_bundle_scores_as_it_did(quality, tmp
     np.testing.assert_allclose(found, want, atol=1e-4 * np.std(want))
 
 
+@pytest.mark.slow
 def test_scores_of_unbalanced_labels_are_log_odds_of_the_rows_as_they_come(quality, tmp_path):
     """Weights teach as if labels were balanced; where nothing shows, the score must say the share all the same."""
     rows = [row | {"response": "the same"} for row in labelled(200, share=0.2)]
@@ -114,6 +115,7 @@ def test_scores_of_unbalanced_labels_are_log_odds_of_the_rows_as_they_come(quali
     assert abs(scores.mean() + math.log(4)) < 0.35
 
 
+@pytest.mark.slow
 def test_length_control_takes_the_trend_out_and_says_so(quality, tmp_path):
     rows = [row | {"response": " ".join(["the"] * (2 + n % 20))} for n, row in enumerate(labelled(120))]
     for number, row in enumerate(rows):  # the longer, the better

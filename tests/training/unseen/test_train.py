@@ -162,6 +162,7 @@ def test_folds_run_side_by_side(unseen, files, tmp_path):
     assert side_by_side.scored == 61 and side_by_side.report.verdict.auc > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", ["instruction", "response"])
 def test_one_text_alone_can_be_looked_at(unseen, files, tmp_path, on):
     found = train_unseen(replace(unseen, on=on), *files, tmp_path / on)
@@ -172,6 +173,7 @@ def test_one_text_alone_can_be_looked_at(unseen, files, tmp_path, on):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_identical_rows_on_both_sides_cannot_be_told_apart(unseen, tmp_path):
     have = write_jsonl(tmp_path / "seen.jsonl", HAVE)
     found = train_unseen(unseen, have, have, tmp_path / "out")
