@@ -1,4 +1,4 @@
-"""Every kind of ranker on every architecture: it trains, passes its gate, and scores without torch, each row for itself."""
+"""Every kind of ranker on every architecture: it trains, passes its gate, scores without torch, each row for itself."""
 
 import json
 import subprocess
