@@ -40,7 +40,7 @@ def encoder(request, tmp_path_factory):
 
 def trained(kind, encoder, folder):
     """Train by the command that a user types, export, and give the bundle."""
-    flags = ["--encoder", str(encoder), "--max_tokens", "32", "--lr", "3e-3", "--batch_size", "8"]
+    flags = ["--encoder", str(encoder), "--max_tokens", "32"]
     if kind == "unseen":
         seen, pool = (
             write_jsonl(folder / f"{name}.jsonl", labelled_rows(40, seed=name)) for name in ("seen", "pool")
@@ -54,7 +54,18 @@ def trained(kind, encoder, folder):
         return folder / "out" / "bundle"
     rows = tier_rows(24) if kind == "style" else labelled_rows(60)
     data = write_jsonl(folder / "rows.jsonl", rows)
-    flags += ["--epochs", "2", "--data", str(data), "--out", str(folder / "b")]
+    flags += [
+        "--lr",
+        "3e-3",
+        "--batch_size",
+        "8",
+        "--epochs",
+        "2",
+        "--data",
+        str(data),
+        "--out",
+        str(folder / "b"),
+    ]
     assert main(["train", kind, *flags]) == 0
     assert main(["export", str(folder / "b")]) == 0
     return folder / "b"

@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,14 @@ def tfidf(seen: Path, pool: Path, run: Path) -> Floats:
 
     from scar.settings import UnseenSettings
     from scar.training.unseen.folds import fold_of, groups_of
-    from scar.training.unseen.signal import signal_of
+    from scar.training.unseen.signal import sequences_of, signal_of
 
     have, candidates = (records(place) for place in (seen, pool))
     rows = [*have, *candidates]
     flags = np.arange(len(rows)) < len(have)
     settings = UnseenSettings()
-    fold = fold_of(groups_of(rows, seed=settings.seed), flags, folds=settings.folds, seed=settings.seed)
+    groups = groups_of(rows, seed=settings.seed, encoded=sequences_of(encoded(rows)[1]))
+    fold = fold_of(groups, flags, folds=settings.folds, seed=settings.seed)
     assert fold[~flags].tolist() == columns(run, ["fold"])[0].tolist(), "the run's folds"
     texts = np.asarray([signal_of(row, "both") for row in rows], dtype=object)
     scores = np.empty(len(rows))
@@ -142,11 +144,10 @@ def verdicts(data: Path, out: Path, seeds: range) -> None:
     have = records(data / "seen_unseen" / "seen.jsonl")
     others = {source: of_source(data / "pool.jsonl.gz", source) for source in SOURCES}
     texts = {"seen": have, **others}
-    embeddings = {name: embedded(rows, out / f"{name}.npy") for name, rows in texts.items()}
-    told = {"nothing": [halved(have, embeddings["seen"], seed) for seed in seeds]}
+    sides = {name: Side.of(rows, out / f"{name}.npy") for name, rows in texts.items()}
+    told = {"nothing": [halved(sides["seen"], seed) for seed in seeds]}
     for source in SOURCES:
-        more = (others[source], embeddings[source])
-        told[source] = [halved(have, embeddings["seen"], seed, more) for seed in seeds]
+        told[source] = [halved(sides["seen"], seed, sides[source]) for seed in seeds]
     for name, answers in told.items():
         print(f"{name} replaced: told apart in {sum(answers)} of {len(answers)}")
 
@@ -162,29 +163,45 @@ def of_source(pool: Path, source: str) -> list[Record]:
     ]
 
 
-def embedded(rows: Sequence[Record], file: Path) -> NDArray[np.float32]:
-    """Embed rows as the command does with its defaults; kept in a file."""
+def encoded(rows: Sequence[Record]) -> tuple[Any, Any]:
+    """Give the default encoder's backbone, and the pairs of token ids of rows, as the command makes them."""
     from scar.settings import UnseenSettings
     from scar.training import backbone as backbones
     from scar.training.fit import pair_encoder
-    from scar.training.unseen.embed import embed, frozen
 
-    if not file.exists():
-        settings = UnseenSettings()
-        backbone = backbones.load(settings.encoder)
-        encoder = pair_encoder(backbone, settings, settings.inputs)
-        pairs = encoder.encode((row.turns, row.response) for row in rows)
-        np.save(file, embed(frozen(backbone, settings.layers), pairs, pad_id=encoder.settings.pad_id))
-    found: NDArray[np.float32] = np.load(file)
-    return found
+    settings = UnseenSettings()
+    backbone = backbones.load(settings.encoder)
+    encoder = pair_encoder(backbone, settings, settings.inputs)
+    return backbone, encoder.encode((row.turns, row.response) for row in rows)
 
 
-def halved(
-    have: Sequence[Record],
-    vectors: NDArray[np.float32],
-    seed: int,
-    more: tuple[Sequence[Record], NDArray[np.float32]] | None = None,
-) -> bool:
+@dataclass(frozen=True)
+class Side:
+    """Rows with what the encoder sees of them, and their embeddings (n, H)."""
+
+    rows: list[Record]
+    sequences: list[bytes]
+    vectors: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, rows: list[Record], file: Path) -> "Side":
+        """Embed rows as the command does with its defaults; kept in a file."""
+        from scar.training.unseen.embed import embed, frozen
+        from scar.training.unseen.signal import sequences_of
+
+        backbone, pairs = encoded(rows)
+        if not file.exists():
+            np.save(file, embed(frozen(backbone, None), pairs, pad_id=backbone.pad_id))
+        return cls(rows, sequences_of(pairs), np.load(file))
+
+    def take(self, numbers: NDArray[np.int64]) -> "Side":
+        """Give some of the rows."""
+        return Side(
+            [self.rows[n] for n in numbers], [self.sequences[n] for n in numbers], self.vectors[numbers]
+        )
+
+
+def halved(have: Side, seed: int, more: Side | None = None) -> bool:
     """Halve a set by a seed, replace some rows of the second half by `more`, and tell whether the halves differ."""
     from scar.training.unseen import linear
     from scar.training.unseen.folds import fold_of, groups_of
@@ -193,17 +210,16 @@ def halved(
     from scar.training.unseen.verdict import OutOfFold, verdict_of
 
     random = np.random.default_rng(seed)
-    order = random.permutation(len(have))[: 2 * HALF]
-    rows, x = [have[n] for n in order], vectors[order]
+    both = have.take(random.permutation(len(have.rows))[: 2 * HALF])
     if more:
-        drawn = random.permutation(len(more[0]))[:REPLACED]
-        rows[-REPLACED:] = [more[0][n] for n in drawn]
-        x[-REPLACED:] = more[1][drawn]
-    seen = np.arange(len(rows)) < HALF
-    groups = groups_of(rows, seed=seed)
+        drawn = more.take(random.permutation(len(more.rows))[:REPLACED])
+        both.rows[-REPLACED:], both.sequences[-REPLACED:] = drawn.rows, drawn.sequences
+        both.vectors[-REPLACED:] = drawn.vectors
+    seen = np.arange(len(both.rows)) < HALF
+    groups = groups_of(both.rows, seed=seed, encoded=both.sequences)
     fold = fold_of(groups, seen, seed=seed)
-    texts = [signal_of(row, "both") for row in rows]
-    scored = OutOfFold(linear.out_of_fold(x, seen, fold), seen, fold, groups)
+    texts = [signal_of(row, "both") for row in both.rows]
+    scored = OutOfFold(linear.out_of_fold(both.vectors, seen, fold), seen, fold, groups)
     return verdict_of(scored, length_scores(texts, seen, fold), seed=seed).told_apart
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
 from scar.cli.tables import console
-from scar.errors import InputError
+from scar.errors import GateError, InputError
 from scar.settings import Reading, UnseenSettings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def unseen(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing folder or unfinished training"
     )
-    parser.add_settings(Reading)
+    parser.add_settings(Reading, only=("format", "columns", "responses", "strict"))
     parser.add_settings(UnseenSettings, only=[f.name for f in fields(UnseenSettings) if f.name not in UNUSED])
     values = parser.read(arguments)
     try:
@@ -62,6 +62,8 @@ def unseen(arguments: Sequence[str]) -> None:
     print_report(done.report)
     print(f"scored {done.scored:,} candidates out of fold, {done.set_aside:,} set aside")
     print(f"scores: {done.out / 'run'}   next: scar select {done.out / 'run'} --top 1000 --out kept.jsonl")
+    if done.unfit:
+        raise GateError(done.unfit)
     print(f"bundle of all rows, for the next pool: {done.out / 'bundle'}")
 
 
@@ -88,6 +90,11 @@ def print_report(report: "Report") -> None:
     if telling is not None:
         _print_ngrams("speaks for seen", telling.seen)
         _print_ngrams("speaks for candidates", telling.pool)
+    known = report.calibration
+    print(
+        f"p_seen (temperature): calibration error {known.ece_before:.4f} before, {known.ece_after:.4f} after "
+        f"({known.measured_on})"
+    )
     for note in report.notes:
         print(f"note: {note}")
 

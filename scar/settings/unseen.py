@@ -1,6 +1,6 @@
 """How the seen-vs-unseen filter is trained."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Literal
 
 from scar.errors import InputError
@@ -55,8 +55,17 @@ class UnseenSettings(TrainSettings):
             raise InputError(f"layers must be at least 1, got {self.layers}")
         if wrong := [device for device in self.device_list if device != "cpu" and not _is_gpu(device)]:
             raise InputError(f"devices: {wrong[0]!r} is neither cpu nor cuda:N")
-        if self.devices and self.head != "finetune":
-            raise InputError("devices goes with head: finetune; the folds of a linear head take seconds")
+        if self.name == "fold":
+            raise InputError("name 'fold': the scores have a column of that name; choose another")
+        if self.head != "finetune" and (idle := [name for name in LEARNING if self._is_given(name)]):
+            raise InputError(
+                f"{idle[0]} goes with head: finetune; a linear head is fitted on a frozen encoder"
+            )
+
+    def _is_given(self, name: str) -> bool:
+        (field,) = (field for field in fields(self) if field.name == name)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        return bool(getattr(self, name) != default)
 
     @property
     def device_list(self) -> tuple[str, ...]:
@@ -67,6 +76,25 @@ class UnseenSettings(TrainSettings):
     def inputs(self) -> Literal["pair", "instruction", "response"]:
         """What the encoder sees."""
         return "pair" if self.on == "both" else self.on
+
+
+LEARNING = (
+    "devices",
+    "pooling",
+    "dropout",
+    "freeze_layers",
+    "epochs",
+    "batch_size",
+    "batch_tokens",
+    "accumulate",
+    "lr",
+    "weight_decay",
+    "warmup",
+    "clip",
+    "trainer",
+    "logger",
+)
+"""Settings that only an encoder that learns has a use for."""
 
 
 def _is_gpu(device: str) -> bool:

@@ -41,21 +41,26 @@ def fit_probability(scores: Scores, labels: ArrayLike, method: Method = "auto") 
     )
 
 
-def fit_temperature(scores: Scores, labels: ArrayLike) -> Temperature:
-    """Minimise the log loss of sigmoid(score / T) over ln T (Guo et al., arXiv 1706.04599).
+def fit_temperature(
+    scores: Scores, labels: ArrayLike, *, shift: float = 0.0, flattest: float = _FLATTEST
+) -> Temperature:
+    """Minimise the log loss of sigmoid(score / T + shift) over ln T (Guo et al., arXiv 1706.04599).
+
+    A `shift` is known, not fitted: the log odds of a share, for scores that know nothing of it.
 
     T has bounds. Below: n rows cannot tell probabilities beyond (n + 1) / (n + 2) (rule of succession), so a typical
     score (root mean square) gets no higher one; scores that separate the classes would have T = 0. Above: scores
-    that say nothing, or the contrary, get 0.5. `facts["at_bound"]` says whether a bound was met.
+    that say nothing, or the contrary, are divided by `flattest` typical ones, and get 0.5 (without a shift).
+    `facts["at_bound"]` says whether a bound was met.
     """
     from scipy.optimize import minimize_scalar
 
     z, y = _two_classes(scores, labels)
     typical = float(np.sqrt(np.mean(z**2))) or 1.0
-    low, high = np.log(typical / np.log(len(z) + 1)), np.log(typical * _FLATTEST)
+    low, high = np.log(typical / np.log(len(z) + 1)), np.log(typical * flattest)
 
     def loss(log_t: float) -> float:
-        logits = z / np.exp(log_t)
+        logits = z / np.exp(log_t) + shift
         return float(np.mean(np.logaddexp(0, logits) - y * logits))
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-9})

@@ -22,17 +22,21 @@ Groups = NDArray[np.int64]
 Seen = NDArray[np.bool_]
 
 
-def groups_of(records: Sequence[Record], *, on: On = "both", seed: int = 0) -> Groups:
+def groups_of(
+    records: Sequence[Record], *, on: On = "both", seed: int = 0, encoded: Sequence[Hashable] = ()
+) -> Groups:
     """Give a group number to each row: rows of one group must share a fold.
 
     Together belong rows with the same instruction, with the same response (where it is looked at, and long enough
-    to be a copy or all that is looked at), and with near-duplicate text. Numbers follow from the texts alone.
+    to be a copy or all that is looked at), with near-duplicate text, and with the same `encoded`, one a row: what the
+    encoder sees of them (texts that differ behind the cut, or by an accent). Numbers follow from the texts alone.
     """
     asked = [instruction_key(record) for record in records]
     texts = [normalised(signal_of(record, on)) for record in records]
     together = Components(len(records))
     _join_equal(asked, together)
     _join_equal(texts, together)
+    _join_equal(encoded, together)
     if on == "both":
         answers = [normalised(record.response) for record in records]
         _join_equal([text if len(text) >= LEAST_SHARED else None for text in answers], together)

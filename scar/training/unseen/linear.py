@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from scar.settings.unseen import Prefer
 from scar.training.unseen.folds import Seen
 
 STRENGTH = 0.001
@@ -65,23 +64,3 @@ def _fit(x: Floats, seen: Seen) -> tuple[Floats, float]:
     model.fit((x - mean) / spread, seen)
     weight = model.coef_[0] / spread
     return weight, float(model.intercept_[0] - weight @ mean)
-
-
-def prior_corrected(logits: Floats, share_seen: float) -> Floats:
-    """Move logits of a classifier trained with balanced classes to the share of seen rows among all rows given.
-
-    Balanced weights make it see one half of each class; Bayes' rule adds the log odds of the true share.
-    """
-    if not 0 < share_seen < 1:
-        raise ValueError(f"share_seen: {share_seen} is not between 0 and 1")
-    return logits + float(np.log(share_seen / (1 - share_seen)))
-
-
-def score_of(logits: Floats, prefer: Prefer) -> Floats:
-    """Give the score, higher is better: logit(1 - p_seen) for `novel`, logit(p_seen) for `similar`."""
-    return -logits if prefer == "novel" else logits
-
-
-def p_seen_of(scores: Floats, prefer: Prefer) -> Floats:
-    """Give p_seen of scores that `score_of` made of prior-corrected logits."""
-    return np.exp(-np.logaddexp(0.0, -score_of(scores, prefer)))

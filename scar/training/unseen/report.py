@@ -1,11 +1,22 @@
 """What report.json of a seen-vs-unseen training holds: figures, verdict, n-grams, and with what they were made."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from scar.settings.unseen import On, Prefer
 from scar.training.unseen.telling import Telling
 from scar.training.unseen.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """How `p_seen` came out of the folds' logits, and its expected calibration error."""
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+    measured_on: str = "out-of-fold scores, cross-fitted by group"
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,10 @@ class Report:
     on: On
     prefer: Prefer
     seed: int
+    encoder: str
+    calibration: Calibrated
+    set_aside: Mapping[str, Mapping[str, int]]
+    """Rows of `seen` and of `pool` that could not be read, by reason."""
     notes: tuple[str, ...] = ()
 
     @property

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.errors import InputError
-from scar.pools import Place, PoolFile, RowReader, find, read_pool, recorded, rows_of
+from scar.pools import Chunk, FileFacts, Place, RowReader, cut, find, read_pool, recorded, rows_of
 from scar.records import Record, SetAside
 from scar.serving.sidecar import Item
 from scar.settings import Reading
 from scar.training.unseen.folds import Seen
+
+CHUNK_ROWS = 2048
+"""Input rows of a chunk of the run."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,16 @@ class Rows:
     items: list[Item]
     pool: tuple[str, ...]
     """The pool argument, as absolute paths."""
-    files: list[PoolFile]
-    """Of the pool."""
-    set_aside: dict[str, int]
+    files: list[FileFacts]
+    """Of the pool, as it was before it was read: a file that changes during a long training must not pass for it."""
+    chunks: list[Chunk]
+    lost: dict[str, int]
     """Seen rows that cannot be read, by reason."""
+
+    @property
+    def set_aside(self) -> dict[str, int]:
+        """Records of the pool that cannot be read, by reason."""
+        return dict(Counter(item.set_aside.code for item in self.items if item.set_aside))
 
     @classmethod
     def read(cls, seen: Place | Sequence[Place], pool: Place | Sequence[Place], reading: Reading) -> "Rows":
@@ -42,6 +51,7 @@ class Rows:
         known = [item for item in have if isinstance(item, Record)]
         lost = Counter(str(item.reason) for item in have if isinstance(item, SetAside))
         files = find(pool)
+        facts, chunks = cut(files, CHUNK_ROWS)
         reader = RowReader(files, reading)
         candidates: list[Record] = []
         items: list[Item] = []
@@ -64,7 +74,8 @@ class Rows:
             places[len(known) :],
             items,
             recorded(pool, files),
-            files,
+            facts,
+            chunks,
             dict(lost),
         )
 

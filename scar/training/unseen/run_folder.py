@@ -10,14 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scar.files import write_json
-from scar.pools import cut
 from scar.runs import CHUNKS, LEDGER, RUN, SET_ASIDE_PARTS, Plan
 from scar.serving.answers import Scores
 from scar.serving.ledger import Counts, commit, join_set_aside
 from scar.serving.sidecar import Item, count, table
 from scar.training.unseen.rows import Rows
 
-CHUNK_ROWS = 2048
 FOLD = "fold"
 """The column of the fold in which a candidate was scored."""
 
@@ -42,8 +40,7 @@ def write_run(
     run: Path, rows: Rows, candidates: Candidates, fingerprint: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Counts:
     """Write plan, chunks, ledger and run.json; `facts` stand in run.json beside the counts."""
-    files, chunks = cut(rows.files, CHUNK_ROWS)
-    plan = Plan(rows.pool, tuple(files), tuple(chunks), (candidates.name,), dict(fingerprint))
+    plan = Plan(rows.pool, tuple(rows.files), tuple(rows.chunks), (candidates.name,), dict(fingerprint))
     for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
         (run / folder).mkdir(parents=True)
     plan.write(run)

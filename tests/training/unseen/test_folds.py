@@ -62,6 +62,12 @@ def test_what_is_not_looked_at_groups_nothing():
     assert len(set(groups_of(rows, on="response"))) == 1
 
 
+def test_what_the_encoder_cannot_tell_apart_is_together():
+    rows = plain([("what is red?", "a"), ("is the moon made of green cheese?", "b"), ("why?", "c")])
+    assert groups_of(rows, encoded=[b"12", b"12", b"3"]).tolist() in ([0, 0, 1], [1, 1, 0])
+    assert len(set(groups_of(rows, encoded=[b"1", b"2", b"3"]))) == 3
+
+
 @given(
     st.lists(st.integers(0, 30), min_size=40, max_size=120),
     st.integers(2, 5),

@@ -1,10 +1,7 @@
-"""The linear head: the standardisation folded in, rows out of fold, the prior, and the direction of scores."""
+"""The linear head: the standardisation folded in, rows out of fold, and what must not matter."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
@@ -14,9 +11,6 @@ from scar.training.unseen.linear import (
     LinearHead,
     fit_linear,
     out_of_fold,
-    p_seen_of,
-    prior_corrected,
-    score_of,
 )
 
 
@@ -76,32 +70,3 @@ def test_constant_columns_and_embeddings_of_zeros_give_finite_scores():
 def test_the_size_of_an_embedding_does_not_matter():
     head = LinearHead(np.asarray([1, -2], dtype=np.float32), np.float32(0.5))
     assert head.logits(np.asarray([[3.0, 4.0], [300.0, 400.0]])).tolist() == pytest.approx([-0.5, -0.5])
-
-
-def test_the_corrected_probability_is_bayes_rule():
-    balanced = np.asarray([0.2, 0.5, 0.9])
-    share = 0.1
-    expected = balanced * share / (balanced * share + (1 - balanced) * (1 - share))
-    assert expit(prior_corrected(logit(balanced), share)) == pytest.approx(expected)
-    assert prior_corrected(logit(balanced), 0.5) == pytest.approx(logit(balanced))
-
-
-def test_corrected_probabilities_of_an_uninformed_classifier_are_the_share():
-    assert p_seen_of(prior_corrected(np.zeros(1), 0.25), "similar") == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
-def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(ValueError, match="share_seen"):
-        prior_corrected(np.zeros(1), share)
-
-
-@given(st.lists(st.floats(-700, 700), min_size=1), st.sampled_from(["novel", "similar"]))
-def test_p_seen_is_the_same_whichever_is_preferred(logits, prefer):
-    scores = score_of(np.asarray(logits), prefer)
-    assert p_seen_of(scores, prefer) == pytest.approx(expit(logits))
-
-
-def test_higher_is_better_either_way():
-    assert score_of(np.asarray([-3.0, 2.0]), "novel").argmax() == 0
-    assert score_of(np.asarray([-3.0, 2.0]), "similar").argmax() == 1

@@ -1,6 +1,7 @@
 """`scar train unseen`: every candidate is scored once, by a model of the other folds; the folder says what came out."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 import scar
 from scar.bundle import Bundle
 from scar.cli import main
-from scar.errors import InputError
+from scar.errors import GateError, InputError
 from scar.serving.scorer import Scorer
-from scar.settings import UnseenSettings
-from scar.training.unseen import finetune
+from scar.settings import Reading, UnseenSettings
+from scar.training import backbone as backbones
+from scar.training.learner import Learner
+from scar.training.unseen import finetune, job, train
 from scar.training.unseen.train import train_unseen
 from tests.make import read_jsonl, sentence, write_jsonl
 
@@ -89,6 +92,9 @@ def test_the_report_holds_what_is_printed(done):
     told = [ngram["text"] for ngram in report["telling"]["pool"]]
     assert any("whatever" in text or "hate" in text for text in told)
     assert report["share_seen"] == pytest.approx(60 / 121)
+    assert report["set_aside"] == {"seen": {}, "pool": {"empty_response": 1}}
+    odds = json.loads((done.out / "bundle" / "ranker.json").read_text())["odds"]
+    assert report["calibration"] == odds and set(odds) >= {"temperature", "ece_before", "ece_after"}
 
 
 def test_the_bundle_of_all_rows_scores_the_next_pool(done):
@@ -131,11 +137,11 @@ def test_the_encoder_can_learn_too_and_a_killed_training_goes_on_with_the_next_f
     assert whole.report.verdict.auc > 0.8 and whole.report.head == "finetune"
     run_fold, trained = finetune.run_fold, []
 
-    def killed_at_the_third(task, number, device, threads):
+    def killed_at_the_third(task, blank, number, device):
         if len(trained) == 2:
             raise KeyboardInterrupt
         trained.append(number)
-        run_fold(task, number, device, threads)
+        run_fold(task, blank, number, device)
 
     with monkeypatch.context() as broken:
         broken.setattr(finetune, "run_fold", killed_at_the_third)
@@ -143,16 +149,28 @@ def test_the_encoder_can_learn_too_and_a_killed_training_goes_on_with_the_next_f
             train_unseen(settings, *files, tmp_path / "killed")
     assert not (tmp_path / "killed").exists()
 
-    def counted(task, number, device, threads):
+    def counted(task, blank, number, device):
         trained.append(number)
-        run_fold(task, number, device, threads)
+        run_fold(task, blank, number, device)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(finetune, "run_fold", counted)
+    with monkeypatch.context() as broken:
+        broken.setattr(job, "save_bundle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_unseen(settings, *files, tmp_path / "killed")
+    # The model of all rows is not trained again either.
+    monkeypatch.setattr(Learner, "training_step", killed)
     again = train_unseen(settings, *files, tmp_path / "killed")
     assert trained == [0, 1, 2]
+    assert (again.out / "bundle" / "model.safetensors").read_bytes() == (
+        whole.out / "bundle" / "model.safetensors"
+    ).read_bytes()
     assert again.report.verdict == whole.report.verdict
     assert sidecar(again.out)["unseen"].dropna().tolist() == sidecar(whole.out)["unseen"].dropna().tolist()
-    assert not list((tmp_path / "killed.training").glob("*.npy"))
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "killed"}
 
 
 @pytest.mark.slow
@@ -160,6 +178,8 @@ def test_folds_run_side_by_side(unseen, files, tmp_path):
     settings = replace(unseen, head="finetune", lr=3e-3, epochs=2, batch_size=8, devices="cpu,cpu")
     side_by_side = train_unseen(settings, *files, tmp_path / "out")
     assert side_by_side.scored == 61 and side_by_side.report.verdict.auc > 0.8
+    alone = train_unseen(replace(settings, devices=""), *files, tmp_path / "alone")
+    np.testing.assert_allclose(sidecar(side_by_side.out)["unseen"], sidecar(alone.out)["unseen"], atol=1e-3)
 
 
 @pytest.mark.slow
@@ -193,6 +213,12 @@ def test_identical_rows_on_both_sides_cannot_be_told_apart(unseen, tmp_path):
         (HAVE, NOVEL, ["--layers", "9"], "layers: 9 asked for, the encoder has 2"),
         (HAVE, NOVEL, ["--devices", "cpu,cpu"], "devices goes with head: finetune"),
         (HAVE, NOVEL, ["--head", "finetune", "--devices", "tpu:0"], "neither cpu nor cuda:N"),
+        (HAVE, NOVEL, ["--head", "finetune", "--layers", "9"], "layers: 9 asked for, the encoder has 2"),
+        (HAVE, NOVEL, ["--head", "finetune", "--freeze_layers", "9"], "freeze_layers: 9 asked for"),
+        (HAVE, NOVEL, ["--head", "finetune", "--trainer", "{nonsense: 1}"], "no argument 'nonsense'"),
+        (HAVE, NOVEL, ["--head", "finetune", "--trainer", "{devices: 2}"], "a fold is trained on one device"),
+        (HAVE, NOVEL, ["--epochs", "3"], "epochs goes with head: finetune"),
+        (HAVE, NOVEL, ["--name", "fold"], "name 'fold'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(unseen, tmp_path, capsys, seen, pool, more, told):
@@ -200,7 +226,8 @@ def test_what_cannot_be_done_is_one_line(unseen, tmp_path, capsys, seen, pool, m
     flags = ["--seen", names[0], "--pool", names[1], "--out", str(tmp_path / "out")]
     assert main(["train", "unseen", *flags, "--encoder", unseen.encoder, "--max_tokens", "48", *more]) == 2
     assert told in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    # Nothing is left either that the next try would be taken to go on with.
+    assert {path.name for path in tmp_path.iterdir()} == {"seen.jsonl", "pool.jsonl"}
 
 
 def test_a_folder_of_somebody_elses_is_left_alone(unseen, files, tmp_path):
@@ -209,3 +236,149 @@ def test_a_folder_of_somebody_elses_is_left_alone(unseen, files, tmp_path):
     with pytest.raises(InputError, match="not of `scar train unseen`"):
         train_unseen(unseen, *files, tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+def test_an_overwrite_takes_nothing_of_the_users_along(done, unseen, files, tmp_path):
+    shutil.copytree(done.out, tmp_path / "out")
+    (tmp_path / "out" / "kept.jsonl").write_text("mine")
+    with pytest.raises(InputError, match=r"kept\.jsonl is not of `scar train unseen`: move it"):
+        train_unseen(unseen, *files, tmp_path / "out", overwrite=True)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="is a file; --out is a folder"):
+        train_unseen(unseen, *files, tmp_path / "file", overwrite=True)
+    theirs = tmp_path / "new.training"
+    theirs.mkdir()
+    (theirs / "fold-0.npy").write_text("theirs")
+    finetune.clear(theirs)
+    assert (theirs / "fold-0.npy").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "room, step",
+    [(job, "embed"), (train, "write_run"), (train, "export")],
+)
+def test_a_training_killed_at_any_step_goes_on_to_the_same_end(
+    done, unseen, files, tmp_path, monkeypatch, room, step
+):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(room, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_unseen(unseen, *files, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.training"]
+    if step != "embed":
+        monkeypatch.setattr(job, "embed", killed)
+    again = train_unseen(unseen, *files, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (again.out / "report.json").read_bytes() == (done.out / "report.json").read_bytes()
+    for chunk in ("run/chunks/00000000.parquet", "bundle/model.safetensors"):
+        assert (again.out / chunk).read_bytes() == (done.out / chunk).read_bytes()
+
+
+@pytest.mark.slow
+def test_an_unfinished_training_of_other_folds_is_not_gone_on_with(unseen, files, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(job, "fit_odds", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_unseen(unseen, *files, tmp_path / "out")
+    # As another version of this program might deal them.
+    monkeypatch.setattr(train, "fold_of", lambda groups, *_, **__: (groups % 3).astype(np.int16))
+    with pytest.raises(InputError, match="folds differs; --overwrite starts anew"):
+        train_unseen(unseen, *files, tmp_path / "out")
+    train_unseen(unseen, *files, tmp_path / "out", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_a_pool_that_changes_while_it_is_learned_of_is_noticed_by_select(
+    unseen, files, tmp_path, monkeypatch
+):
+    pool = tmp_path / "pool.jsonl"
+    shutil.copyfile(files[1], pool)
+    learn = job.Job.learn
+
+    def changing(this, ranker):
+        write_jsonl(pool, [NOVEL[0], *read_jsonl(pool)])
+        return learn(this, ranker)
+
+    monkeypatch.setattr(job.Job, "learn", changing)
+    found = train_unseen(unseen, files[0], pool, tmp_path / "out")
+    with pytest.raises(InputError, match="changed since it was scored"):
+        scar.select(found.out / "run", scar.TopK(5), tmp_path / "kept.jsonl")
+
+
+@pytest.mark.slow
+def test_a_pool_of_several_files_and_responses_a_row_is_scored_whole_and_may_move(unseen, files, tmp_path):
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    pairs = [
+        {"prompt": row["instruction"], "chosen": row["response"], "rejected": other["response"]}
+        for row, other in zip(NOVEL[:20], LIKE, strict=False)
+    ]
+    pairs[3]["rejected"] = ""
+    huge = {"instruction": "what is 你好 \u202e👩‍👩‍👧‍👦", "response": "whatever list 你好\n" * 12_000}
+    write_jsonl(folder / "a.jsonl", pairs)
+    write_jsonl(folder / "b.jsonl", [*LIKE[20:], huge, huge])
+    found = train_unseen(unseen, files[0], folder, tmp_path / "out", reading=Reading(format="auto"))
+    table = sidecar(found.out)
+    assert table["row"].tolist() == [*np.repeat(range(20), 2), *range(20, 32)]
+    assert table["part"].tolist()[:4] == ["chosen", "rejected"] * 2 and table["part"].isna().sum() == 12
+    assert (found.scored, found.set_aside) == (51, 1) and table.loc[7, "reason"] == "empty_response"
+    # A row's responses share a fold, and so do copies, which have one score.
+    assert all(len(set(some.dropna())) <= 1 for _, some in table.groupby("row")["fold"])
+    assert table["unseen"].iloc[-1] == table["unseen"].iloc[-2]
+    assert bool(table["unseen_truncated"].iloc[-1])
+    folder.rename(tmp_path / "moved")
+    kept = scar.select(found.out / "run", scar.TopK(10), tmp_path / "k.jsonl", pool=tmp_path / "moved")
+    assert kept.kept == 10
+    best = table["unseen"].nlargest(10, keep="first").index
+    assert [row["scar_row"] for row in read_jsonl(tmp_path / "k.jsonl")] == table.loc[
+        sorted(best), "row"
+    ].tolist()
+
+
+@pytest.mark.slow
+def test_a_training_that_comes_apart_says_so_and_keeps_no_scores(unseen, files, tmp_path, monkeypatch):
+    settings = replace(unseen, head="finetune")
+    monkeypatch.setattr(
+        finetune, "torch_model", lambda *_: type("M", (), {"score": lambda _, p: np.log(-np.ones(len(p)))})()
+    )
+    with pytest.raises(InputError, match="fold 1: the training came apart"), np.errstate(invalid="ignore"):
+        train_unseen(settings, *files, tmp_path / "out")
+    assert not list((tmp_path / "out.training").glob("*.npy"))
+
+
+@pytest.mark.slow
+def test_the_encoder_is_loaded_once_for_all_folds(unseen, files, tmp_path, monkeypatch):
+    load, loaded = backbones.load, []
+
+    def counted(*arguments):
+        loaded.append(arguments)
+        return load(*arguments)
+
+    monkeypatch.setattr(backbones, "load", counted)
+    train_unseen(replace(unseen, head="finetune", folds=2), *files, tmp_path / "out")
+    assert len(loaded) == 1
+
+
+def test_a_graph_that_fails_its_gate_is_told_and_the_scores_stand(
+    unseen, files, tmp_path, monkeypatch, capsys
+):
+    def failing(bundle):
+        raise GateError("model.onnx is not used: scores differ by up to 3 (figures in there)")
+
+    monkeypatch.setattr(train, "export", failing)
+    flags = ["--seen", str(files[0]), "--pool", str(files[1]), "--out", str(tmp_path / "out"), "--folds", "3"]
+    assert main(["train", "unseen", *flags, "--encoder", unseen.encoder, "--max_tokens", "48"]) == 1
+    shown = capsys.readouterr()
+    assert (
+        "has no graphs, and cannot score: model.onnx is not used" in shown.err
+        and "bundle of all" not in shown.out
+    )
+    assert sidecar(tmp_path / "out")["unseen"].notna().sum() == 61
