@@ -1,5 +1,6 @@
 """Which n-grams tell seen rows from candidates: TF-IDF and logistic regression, a baseline that one can read."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,9 +52,7 @@ def telling_ngrams(
     texts: Sequence[str], seen: Seen, fold: NDArray[np.int16], *, seed: int = 0
 ) -> Telling | None:
     """Find the most telling n-grams; None where no n-gram stands in enough rows."""
-    rows = np.arange(len(texts))
-    if len(rows) > MOST_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False))
+    rows = _sample(seen, fold, seed)
     seen, fold = seen[rows], fold[rows]
     names, kinds, columns = _count([texts[row][:MOST_CHARACTERS] for row in rows.tolist()])
     if not len(names):
@@ -78,6 +77,20 @@ def telling_ngrams(
         float(np.mean(fold_aucs(scores, seen, fold))),
         len(rows),
     )
+
+
+def _sample(seen: Seen, fold: NDArray[np.int16], seed: int) -> NDArray[np.int64]:
+    """Draw some MOST_ROWS rows, in order: all of the rarer side or half of them, of both sides some in every fold."""
+    if len(seen) <= MOST_ROWS:
+        return np.arange(len(seen))
+    random, kept = np.random.default_rng(seed), []
+    for side in (seen, ~seen):
+        n = int(side.sum())
+        share = min(1.0, max(MOST_ROWS // 2, MOST_ROWS - (len(seen) - n)) / n)
+        for number in np.unique(fold):
+            rows = np.flatnonzero(side & (fold == number))
+            kept.append(random.choice(rows, math.ceil(share * len(rows)), replace=False))
+    return np.sort(np.concatenate(kept))
 
 
 def _model() -> LogisticRegression:
