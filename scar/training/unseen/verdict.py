@@ -18,6 +18,8 @@ RESAMPLES = 1000
 LEVEL = 0.95
 NEARLY = 0.8
 """Length alone tells nearly as well from this share of the distance to .5 on."""
+FEW = 10
+"""Groups of a side in a fold below which redrawing them tells too little of how far the AUC could be off."""
 CELLS = 4_000_000
 """Weights (resamples x rows) held at once."""
 
@@ -72,6 +74,11 @@ def verdict_of(scored: OutOfFold, length_scores: Floats, *, seed: int = 0) -> Ve
     warnings = []
     if told and length - 0.5 >= NEARLY * (auc - 0.5):
         warnings.append(f"length alone tells them apart nearly as well (AUC {length:.3f} against {auc:.3f})")
+    groups = min(len(np.unique(scored.groups[side])) for side in (scored.seen, ~scored.seen))
+    if groups < FEW * len(aucs):
+        warnings.append(
+            f"one side is {groups} groups in {len(aucs)} folds: the interval is of little worth; give more rows"
+        )
     return Verdict(auc, low, high, tuple(aucs), length, told, words, tuple(warnings))
 
 
@@ -96,10 +103,10 @@ def auc_interval(
             some = slice(first, min(first + step, resamples))
             weights = _redrawn(group, some.stop - first, random)
             drawn[number, some] = weighted_aucs(scored.scores[mine], scored.seen[mine], weights)
-    # A redraw of few groups may lack a class in one fold: the others are averaged.
-    means = np.nanmean(drawn, axis=0)
+    # A redraw of few groups may lack a class in one fold: the others are averaged. In all of them: it says nothing.
+    means = np.nanmean(drawn[:, np.isfinite(drawn).any(axis=0)], axis=0)
     tail = (1 - level) / 2
-    low, high = np.nanquantile(means, tail), np.nanquantile(means, 1 - tail)
+    low, high = np.quantile(means, tail), np.quantile(means, 1 - tail)
     auc = float(np.mean(fold_aucs(scored.scores, scored.seen, scored.fold)))
     return (
         max(0.0, auc - stretch(folds) * (auc - float(low))),

@@ -112,6 +112,15 @@ def test_length_that_tells_nearly_as_well_is_warned_of():
     assert verdict_of(scored, made(seed=3).scores).warnings == ()
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_interval_of_very_few_groups_is_warned_of():
+    few = made(4, shift=9.0, folds=2)
+    verdict = verdict_of(few, np.zeros(4))
+    assert (verdict.low, verdict.high) == (1.0, 1.0)
+    assert "2 groups in 2 folds: the interval is of little worth" in verdict.warnings[-1]
+    assert verdict_of(made(100), made(100, seed=1).scores).warnings == ()
+
+
 def test_scores_that_are_not_finite_are_refused():
     scored = made(20)
     with pytest.raises(ValueError, match="1 out-of-fold scores are not finite"):
