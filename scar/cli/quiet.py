@@ -8,6 +8,7 @@ ADVICE = (
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*in eval mode.*",
+    ".*across ranks is zero.*",
 )
 
 
