@@ -91,7 +91,7 @@ def _run(task: Task, blank: CrossEncoder, folds: Sequence[int]) -> None:
         return
     threads = max(1, torch.get_num_threads() // max(1, devices.count("cpu")))
     # A new process knows nothing of what was silenced in this one.
-    bars = transformers_logging.is_progress_bar_enabled()  # type: ignore[no-untyped-call]
+    bars = transformers_logging.is_progress_bar_enabled()
     silence = (logging.getLogger(LIGHTNING).level, warnings.filters, bars)
     with ProcessPoolExecutor(
         len(devices), mp_context=get_context("spawn"), initializer=_silence, initargs=silence
