@@ -118,6 +118,12 @@ def score_columns(ranker: Mapping[str, Any]) -> list[str]:
     return [name, f"{name}_tokens", *(f"{name}_{ending}" for ending in endings if ending != "p"), P_SEEN]
 
 
+def trained_on(ranker: Mapping[str, Any], sha256: str) -> bool:
+    """Tell whether the ranker of this ranker.json learned from a file with this hash, or chose its epoch by it."""
+    files = (ranker.get("data") or {}).get("files", {})
+    return any(file["sha256"] == sha256 for part, file in files.items() if part != "test")
+
+
 def verify(path: Path) -> None:
     """Check every file of a bundle against its manifest; InputError names the first that differs."""
     manifest = read_json(path / MANIFEST, "this folder is not a whole bundle")

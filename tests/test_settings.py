@@ -21,6 +21,7 @@ NAN = float("nan")
             "weight_decay",
             "freeze_layers",
             "batch_tokens",
+            "seed",
         )
     ]
     + [

@@ -43,6 +43,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         reading=from_flat(Reading, values),
         scoring=from_flat(Scoring, values),
         out=values["json"],
+        overwrite=values["overwrite"],
     )
     print_evaluation(result)
     print(f"figures: {written}")
@@ -71,7 +72,10 @@ def print_evaluation(result: dict[str, Any]) -> None:
         print(
             f"expected calibration error: {error['ece_after']:.4f}, of the score as log odds {error['ece_before']:.4f} "
             f"(n = {error['rows']:,})"
+            + ("; too small: it was fitted on these rows" if error["fitted_here"] else "")
         )
+    if set_aside := result.get("set_aside"):
+        print(f"set aside: {set_aside:,} rows that cannot be read, or say nothing of their responses")
     if left_out := result.get("left_out"):
         print(f"left out: {left_out:,} rows that cannot be evaluated by {result['objective']}")
 

@@ -31,7 +31,7 @@ def print_calibration(calibration: "Calibration") -> None:
     """Print what the scores were given a meaning by."""
     facts: dict[str, dict[str, Any]] = calibration.facts()
     if length := calibration.length:
-        print(f"length: score - {length.slope:.4g} x ln(1 + response tokens) is taken off every score")
+        print(f"length: {length.slope:.4g} x ln(1 + response tokens) is taken off every score")
     if probability := facts.get("probability"):
         print(
             f"probability ({probability['method']}): calibration error {probability['ece_before']:.4f} before, "

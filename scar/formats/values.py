@@ -84,8 +84,10 @@ def number(value: Any) -> float | None:
 
 
 def flag(value: Any) -> bool:
-    """Tell whether a value says yes: true, or the word for it, which is all that a csv cell can hold."""
-    return value is True or (isinstance(value, str) and value.strip().casefold() in ("true", "1"))
+    """Tell whether a value says yes: true, 1 as columnar files have it, or a word for it as csv cells do."""
+    if isinstance(value, str):
+        return value.strip().casefold() in ("true", "1", "1.0")
+    return isinstance(value, bool | int | float) and value == 1
 
 
 def row_id(value: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Evaluate an exported bundle: on a tiers file, or on rows with labels, grades or preferences."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.bundle import EVALUATION, changing
+from scar.bundle import EVALUATION, changing, trained_on
 from scar.calibration import Calibration, Temperature, expected_calibration_error
 from scar.card import write_card
 from scar.errors import InputError, RunError
@@ -18,6 +19,8 @@ from scar.pools import digest, read_judged, read_tiers
 from scar.records import Judged, Record, SetAside, Tiers
 from scar.serving.scorer import Scorer
 from scar.settings import Reading, Scoring
+
+log = logging.getLogger("scar")
 
 
 def evaluate_bundle(
@@ -41,10 +44,10 @@ def evaluate_bundle(
             raise InputError(f"{out.parent}: no such folder for the figures")
     scorer = Scorer.load(bundle, scoring)
     measured = _by_tiers if scorer.bundle.kind == "style" else _by_judgement
-    result = {
-        "data": {"file": file.name, "sha256": digest(file)},
-        **measured(scorer, file, reading or Reading()),
-    }
+    data = {"file": file.name, "sha256": digest(file)}
+    if trained_on(scorer.bundle.ranker, data["sha256"]):
+        log.warning("%s: the ranker was trained on rows of this file: its figures are too good", file)
+    result = {"data": data, **measured(scorer, file, reading or Reading())}
     if out is not None:
         write_json(out, result)
         return result, out
@@ -83,7 +86,7 @@ def _by_judgement(scorer: Scorer, file: Path, reading: Reading) -> dict[str, Any
     return {
         "set_aside": _aside(items),
         **evaluate_judged(rows, scores, objective),
-        **_calibration_error(rows, scores, ranker),
+        **_calibration_error(rows, scores, ranker, digest(file)),
     }
 
 
@@ -101,19 +104,37 @@ def _aside(items: Sequence[object]) -> int:
 
 
 def _calibration_error(
-    rows: Sequence[Judged], scores: NDArray[np.float32], ranker: Mapping[str, Any]
+    rows: Sequence[Judged], scores: NDArray[np.float32], ranker: Mapping[str, Any], sha256: str
 ) -> dict[str, Any]:
-    """Give the calibration error of the bundle's probability on labelled rows, where there are both."""
+    """Give the calibration error of the bundle's probability, where it has one and the rows say what they are.
+
+    `fitted_here` says that the probability was fitted on this very file: the error after is then too small.
+    """
     probability = Calibration.from_config(ranker.get("calibration")).probability
-    labels = np.asarray(
-        [np.nan if row.label is None else row.label for row in rows for _ in row.responses], dtype=np.float64
-    )
-    known = ~np.isnan(labels)
+    wanted = _wanted(rows, ranker)
+    known = ~np.isnan(wanted)
     if probability is None or not known.any():
         return {}
     found = {"ece_before": Temperature(1.0), "ece_after": probability}
     errors = {
-        name: expected_calibration_error(how.apply(scores[known]), labels[known])
+        name: expected_calibration_error(how.apply(scores[known]), wanted[known])
         for name, how in found.items()
     }
-    return {"calibration_error": {"rows": int(known.sum()), **errors}}
+    fitted_here = probability.facts.get("sha256") == sha256
+    return {"calibration_error": {"rows": int(known.sum()), **errors, "fitted_here": fitted_here}}
+
+
+def _wanted(rows: Sequence[Judged], ranker: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Give what a probability should say of each response, NaN where a row does not tell.
+
+    That is the label; of a ranker taught by grades, the grade's place on its scale.
+    """
+    learned = ranker.get("objective") or {}
+    if learned.get("kind") != "graded":
+        told = [row.label for row in rows for _ in row.responses]
+        return np.asarray([np.nan if value is None else value for value in told], dtype=np.float64)
+    low, high = learned["scale"]
+    told = [row.score for row in rows for _ in row.responses]
+    share = np.asarray([np.nan if value is None else (value - low) / (high - low) for value in told])
+    # A grade outside the scale is of another grader.
+    return np.where((share >= 0) & (share <= 1), share, np.nan)

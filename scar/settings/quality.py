@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scar.errors import InputError
-from scar.settings.training import TrainSettings, check_ranges
+from scar.settings.training import TrainSettings
 
 Pooling = Literal["auto", "pooler", "first_token", "mean"]
 CalibrationMethod = Literal["auto", "temperature", "isotonic", "none"]
@@ -43,7 +43,6 @@ class QualitySettings(TrainSettings):
     def __post_init__(self) -> None:
         """Check what can be checked without the data."""
         super().__post_init__()
-        check_ranges(self, (), ())
         if self.scale is not None and not (
             all(map(math.isfinite, self.scale)) and self.scale[0] < self.scale[1]
         ):

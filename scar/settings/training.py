@@ -76,7 +76,7 @@ class TrainSettings:
 
 
 AT_LEAST_ONE = ("max_tokens", "epochs", "batch_size", "accumulate")
-NOT_NEGATIVE = ("weight_decay", "freeze_layers", "batch_tokens")
+NOT_NEGATIVE = ("weight_decay", "freeze_layers", "batch_tokens", "seed")
 _SHARES = ("warmup", "validation_share", "test_share")
 
 

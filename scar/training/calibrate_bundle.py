@@ -1,5 +1,6 @@
 """Calibrate an exported bundle anew: on labelled rows, on a reference pool, or both. Scores by its graphs: no torch."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.bundle import EVALUATION, RANKER, Bundle, changing
+from scar.bundle import EVALUATION, RANKER, Bundle, changing, trained_on
 from scar.calibration import Calibration, Isotonic, Percentiles, Temperature
 from scar.card import write_card
 from scar.errors import InputError
@@ -24,6 +25,7 @@ from scar.settings import Reading, Scoring
 from scar.training.calibrate import Method, errors_on, fit_percentiles, fit_probability, honest_errors, why
 from scar.training.quality.objectives import Objective
 
+log = logging.getLogger("scar")
 FEWEST_ROWS = 10
 """Labelled rows, at least: a calibration of fewer is a guess."""
 SEED = 0
@@ -108,11 +110,18 @@ def _probability(
         errors = honest_errors(scores, y, groups, method=method, seed=SEED)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    if old is not None:
+    hashed = digest(file)
+    # On the rows that it was fitted on, the old one would look better than it is.
+    if old is not None and old.facts.get("sha256") != hashed:
         errors["ece_replaced"] = errors_on(scores, y, old)["ece_after"]
+    if trained_on(scorer.bundle.ranker, hashed):
+        log.warning(
+            "%s: the ranker was trained on this file, and is too sure of its rows: calibrate on others",
+            file,
+        )
     facts = {
         "fitted_on": file.name,
-        "sha256": digest(file),
+        "sha256": hashed,
         "why": why(y[np.isfinite(scores)], method),
         "left_out": left_out,
         "measured_on": "the same rows, cross-fitted by instruction",

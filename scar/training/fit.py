@@ -58,6 +58,11 @@ class Course:
         """Check where the bundle goes and make the Trainer, before anything long is done."""
         refuse_existing(out, overwrite=overwrite)
         refuse_foreign(out)
+        if settings.patience and not validated:
+            raise InputError(
+                f"patience {settings.patience}: no rows are held out to see whether an epoch is better; "
+                "set validation_share or give --validation"
+            )
         best = KeepBest(folder_for(out), metric)
         trainer = make_trainer(settings, best.folder, best, validated=validated)
         return cls(out, settings, trainer, best, overwrite)
@@ -70,6 +75,7 @@ class Course:
         self.trainer.fit(Learner(objective, self.settings), data, ckpt_path=resume, weights_only=True)
         if self.best.best is not None:
             objective.ranker.load_state_dict(load_file(self.best.folder / BEST))
+        self._refuse_diverged(objective)
         self.trainer.strategy.barrier()
         return Fitted(
             steps=self.trainer.global_step,
@@ -79,6 +85,15 @@ class Course:
             device=self.trainer.strategy.root_device,
             first_process=self.trainer.is_global_zero,
         )
+
+    def _refuse_diverged(self, objective: Objective) -> None:
+        """Raise InputError where a weight is not finite: the ranker's scores would be none."""
+        weights = objective.ranker.state_dict().items()
+        if lost := [name for name, tensor in weights if not tensor.isfinite().all()]:
+            raise InputError(
+                f"the training diverged: {len(lost)} weights are not finite, such as {lost[0]}; set a lower lr than "
+                f"{self.settings.lr:g}, or a longer warmup, and start anew with --overwrite"
+            )
 
     def done(self) -> None:
         """Remove what only an unfinished training needs."""

@@ -156,6 +156,10 @@ def _split(
     read = {name: read_rows(path, reading, kind) for name, path in (("v", validation), ("t", test)) if path}
     given = {name: part for name, (part, _) in read.items()}
     bad += sum(aside for _, aside in read.values())
+    if validation:
+        given["v"] = _to_choose_by(validation, given["v"])
+    spared = sum(len(part) - len(given[name]) for name, (part, _) in read.items())
+    _warn_of_shared(given)
     elsewhere = {instruction_key(row) for part in given.values() for row in part}
     free = [row for row in usable if instruction_key(row) not in elsewhere]
     if not free:
@@ -169,8 +173,35 @@ def _split(
     for row in free:
         parts[side[instruction_key(row)]].append(row)
     return Splits(
-        parts["train"], parts["v"], parts["t"], bad, len(rows) - len(usable), len(usable) - len(free)
+        parts["train"],
+        parts["v"],
+        parts["t"],
+        set_aside=bad,
+        eval_only=len(rows) - len(usable) + spared,
+        leaked=len(usable) - len(free),
     )
+
+
+def _to_choose_by(file: Path, rows: Sequence[R]) -> list[R]:
+    """Give the rows that an epoch may be chosen and a calibration be fitted by: that is training too."""
+    free = [row for row in rows if not row.eval_only]
+    if not free:
+        raise InputError(f"{file}: all {len(rows)} rows are eval_only: no epoch may be chosen by them")
+    return free
+
+
+def _warn_of_shared(given: Mapping[str, Sequence[R]]) -> None:
+    if shared := shared_instructions(given.get("v", ()), given.get("t", ())):
+        log.warning(
+            "%d instructions stand in the validation and in the test file: figures on rows that chose the epoch "
+            "are too good",
+            shared,
+        )
+
+
+def shared_instructions(some: Sequence[Row], others: Sequence[Row]) -> int:
+    """Count the instructions that stand in two parts."""
+    return len({instruction_key(row) for row in some} & {instruction_key(row) for row in others})
 
 
 def _strata(rows: Sequence[R], stratum: Callable[[R], str]) -> list[list[str]]:

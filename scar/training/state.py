@@ -1,5 +1,6 @@
 """What a training leaves on disk until its bundle is whole: the last finished epoch and the best weights."""
 
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +65,7 @@ class StopEarly(EarlyStopping):
 
 
 class KeepBest(pl.Callback):
-    """Write the weights of the epoch with the best validation figure; the earlier epoch wins a tie."""
+    """Write the weights of the epoch with the best validation figure; the earlier wins a tie, NaN is never best."""
 
     def __init__(self, folder: Path, metric: str) -> None:
         """Weights go to `folder`; `metric` is the figure, higher is better."""
@@ -76,7 +77,7 @@ class KeepBest(pl.Callback):
         """Keep the weights where they are better than all before."""
         assert isinstance(pl_module, Learner)
         score = float(trainer.callback_metrics[self.metric])
-        if self.best is not None and score <= self.best:
+        if math.isnan(score) or (self.best is not None and score <= self.best):
             return
         self.best, self.epoch = score, trainer.current_epoch
         if trainer.is_global_zero:

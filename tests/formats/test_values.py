@@ -3,7 +3,7 @@
 import pytest
 
 from scar.formats import Layout, RowError, carried, expand
-from scar.formats.values import listed, text
+from scar.formats.values import flag, listed, text
 from scar.records import NOWHERE
 from tests.formats.made import PLAIN, records
 
@@ -43,3 +43,15 @@ def test_names_in_a_message_are_neither_all_nor_long():
 def test_bytes_are_called_bytes():
     with pytest.raises(RowError, match="the response is bytes, not text"):
         text(b"x", "response")
+
+
+@pytest.mark.parametrize("given", [True, 1, 1.0, "true", " True ", "1", "1.0"])
+def test_a_flag_is_true_or_one_as_any_type_of_file_has_it(given):
+    assert flag(given)
+
+
+@pytest.mark.parametrize(
+    "given", [None, False, 0, 0.0, 2, float("nan"), "", "false", "0", "no", [1], {"a": 1}]
+)
+def test_nothing_else_is_a_flag(given):
+    assert not flag(given)

@@ -14,9 +14,11 @@ from scar.cli import main
 from scar.cli import tables as screen
 from scar.errors import InputError
 from scar.files import write_json
+from scar.pools import digest
 from scar.serving.evaluate import evaluate_bundle
 from scar.serving.scorer import Scorer
 from scar.settings import Reading
+from scar.training.calibrate_bundle import calibrate_bundle
 from tests.make import labelled_rows, sentence, tier_rows, write_jsonl
 
 ROWS = [{**row, "source": f"s{n % 3}"} for n, row in enumerate(labelled_rows(90, seed=5))]
@@ -74,7 +76,48 @@ def test_the_calibration_error_is_that_of_the_bundles_probability(quality_bundle
         "rows": 90,
         "ece_before": pytest.approx(expected_calibration_error(1 / (1 + np.exp(-scores)), labels), abs=1e-6),
         "ece_after": pytest.approx(expected_calibration_error(said, labels)),
+        "fitted_here": False,
     }
+
+
+def test_a_calibration_error_on_the_rows_that_it_was_fitted_on_says_so(copy, tmp_path, capsys):
+    data = write_jsonl(tmp_path / "new.jsonl", ROWS)
+    calibrate_bundle(copy, labels=data)
+    assert main(["eval", str(copy), str(data)]) == 0
+    assert "too small: it was fitted on these rows" in capsys.readouterr().out
+    assert json.loads((copy / "evaluation.json").read_text())["calibration_error"]["fitted_here"] is True
+
+
+def test_of_a_ranker_of_grades_the_calibration_error_is_of_grades_on_their_scale(copy, tmp_path):
+    described(copy, objective={"kind": "graded", "scale": [0, 10], "margins": False, "pos_weight": 1.0})
+    rows = [{**row, "score": 9 if row.pop("label") else 2} for row in map(dict, ROWS)]
+    rows[0]["score"] = 11  # of another grader: it has no place on the scale
+    error = evaluate_bundle(copy, write_jsonl(tmp_path / "g.jsonl", rows))[0]["calibration_error"]
+    said = Calibration.from_config(Bundle.open(copy).ranker["calibration"]).probability
+    scores = Scorer.load(copy).score(rows)[1:]
+    grades = np.asarray([row["score"] / 10 for row in rows[1:]])
+    assert error["rows"] == 89
+    assert error["ece_after"] == pytest.approx(expected_calibration_error(said.apply(scores), grades))
+
+
+def test_rows_that_the_ranker_was_trained_on_are_told(copy, tmp_path, caplog):
+    data = write_jsonl(tmp_path / "new.jsonl", ROWS)
+    evaluate_bundle(copy, data, out=tmp_path / "a.json")
+    assert not caplog.text
+    files = {"data": {"name": "new.jsonl", "sha256": digest(data)}}
+    described(copy, data={"files": files, "rows": {"train": 90, "validation": 0, "test": 0}})
+    evaluate_bundle(copy, data, out=tmp_path / "b.json")
+    assert "trained on rows of this file" in caplog.text
+
+
+def test_a_file_of_figures_is_replaced_only_where_that_is_asked_for(quality_bundle, tmp_path, capsys):
+    data, out = write_jsonl(tmp_path / "new.jsonl", [*ROWS, {"instruction": "a"}]), tmp_path / "e.json"
+    out.write_text("mine")
+    arguments = ["eval", str(quality_bundle), str(data), "--json", str(out)]
+    assert main(arguments) == 2 and out.read_text() == "mine"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert json.loads(out.read_text())["set_aside"] == 1
+    assert "set aside: 1 rows" in capsys.readouterr().out
 
 
 def test_without_a_probability_or_a_label_there_is_no_calibration_error(copy, tmp_path):

@@ -17,6 +17,7 @@ from scar.calibration import Calibration, Isotonic, LengthTrend, Temperature, ex
 from scar.cli import main
 from scar.errors import InputError
 from scar.files import write_json
+from scar.pools import digest
 from scar.serving.run import score_pool
 from scar.serving.scorer import Scorer
 from scar.settings import Scoring
@@ -150,6 +151,8 @@ def test_the_error_of_the_calibration_that_is_replaced_is_told_too(copy, bundle,
     assert facts["ece_before"] == pytest.approx(
         expected_calibration_error(expit(scores), planted[1]), abs=1e-6
     )
+    # On the very rows that it was fitted on, the old one would look better than it is.
+    assert "ece_replaced" not in calibrate_bundle(copy, labels=data).calibration.probability.facts
     style = shutil.copytree(bundle, tmp_path / "style")
     facts = calibrate_bundle(style, labels=data).calibration.probability.facts
     assert "ece_replaced" not in facts and facts["rows"] == len(ROWS)
@@ -266,6 +269,18 @@ def test_labels_that_cannot_be_fitted_are_one_line_and_change_nothing(copy, tmp_
         calibrate_bundle(copy, labels=write_jsonl(tmp_path / "l.jsonl", rows))
     assert (copy / "manifest.json").read_bytes() == before
     assert Bundle.open(copy)
+
+
+def test_labels_that_the_ranker_was_trained_on_are_told(copy, tmp_path, caplog):
+    data = write_jsonl(tmp_path / "labels.jsonl", labelled_rows(40))
+    calibrate_bundle(copy, labels=data)
+    assert not caplog.text
+    told = Bundle.open(copy).ranker["data"]
+    files = {"data": {"name": "labels.jsonl", "sha256": digest(data)}}
+    calibrate_bundle(altered(copy, data={**told, "files": {"test": files["data"]}}), labels=data)
+    assert not caplog.text  # the test part is for this
+    calibrate_bundle(altered(copy, data={**told, "files": files}), labels=data)
+    assert "trained on this file, and is too sure of its rows" in caplog.text
 
 
 def test_labels_of_nan_are_missing_labels(copy, tmp_path):

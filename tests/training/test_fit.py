@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from safetensors.torch import load_file
 
 from scar.bundle import Bundle, verify
 from scar.cli import main
-from scar.training.state import LAST, folder_for
+from scar.training.learner import Learner
+from scar.training.state import BEST, LAST, KeepBest, folder_for
 from tests.make import tier_rows, write_jsonl
 
 
@@ -181,3 +183,48 @@ def test_a_folder_of_tiers_files_is_training_data_too(encoder, tmp_path):
     write_jsonl(tmp_path / "data" / "b.jsonl", tier_rows(20, seed=1))
     assert main(command(encoder, tmp_path / "data", tmp_path / "b", "--epochs", "1")) == 0
     assert len(Bundle.open(tmp_path / "b").ranker["data"]["files"]["data"]["sha256"]) == 64
+
+
+def test_patience_without_rows_to_wait_on_is_refused(encoder, tmp_path, capsys):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(20))
+    assert main(command(encoder, data, tmp_path / "b", "--patience", "2", "--validation_share", "0")) == 2
+    assert "patience 2: no rows are held out" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_is_refused_with_the_remedy(encoder, tmp_path, capsys):
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(20))
+    flags = ("--lr", "1e38", "--warmup", "0", "--epochs", "2", "--validation_share", "0")
+    assert main(command(encoder, data, tmp_path / "b", *flags)) == 2
+    told = capsys.readouterr().err
+    assert "the training diverged" in told and "lower lr than 1e+38" in told
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("figures", "kept"), [([0.5, float("nan"), 0.4], 0), ([float("nan"), 0.5, 0.6], 2), ([0.5, 0.5], 0)]
+)
+def test_an_epoch_whose_figure_is_no_number_is_never_the_best(tmp_path, settings, figures, kept):
+    best = KeepBest(tmp_path, "auc")
+    learner = Learner(SimpleNamespace(ranker=torch.nn.Linear(1, 1)), settings)
+    for epoch, figure in enumerate(figures):
+        with torch.no_grad():
+            learner.ranker.weight.fill_(epoch)
+        trainer = SimpleNamespace(callback_metrics={"auc": figure}, current_epoch=epoch, is_global_zero=True)
+        best.on_validation_end(trainer, learner)
+    assert (best.epoch, best.best) == (kept, figures[kept])
+    assert load_file(tmp_path / BEST)["weight"].item() == kept
+
+
+def test_the_same_files_read_otherwise_are_another_training(encoder, tmp_path, capsys, monkeypatch):
+    rows = [row | {"other": row["responses"]} for row in tier_rows(20)]
+    data = write_jsonl(tmp_path / "tiers.jsonl", rows)
+
+    def accident(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("scar.training.style.train.save_bundle", accident)
+        main(command(encoder, data, tmp_path / "b", "--epochs", "1"))
+    capsys.readouterr()
+    assert main(command(encoder, data, tmp_path / "b", "--epochs", "1", "--columns", "responses=other")) == 2
+    assert "another unfinished training: reading.columns differs" in capsys.readouterr().err

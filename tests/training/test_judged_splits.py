@@ -102,6 +102,28 @@ def test_rows_for_evaluation_only_are_left_out_but_stay_in_a_given_test_file(tmp
     assert not any(row.eval_only for row in [*found.train, *found.validation])
 
 
+def test_no_epoch_is_chosen_by_rows_for_evaluation_only(tmp_path):
+    data = write_jsonl(tmp_path / "a.jsonl", rows(20))
+    spared = [row | {"instruction": f"other {n}", "eval_only": 1} for n, row in enumerate(rows(6))]
+    free = [row | {"instruction": f"free {n}"} for n, row in enumerate(rows(4))]
+    found = split(data, validation=write_jsonl(tmp_path / "v.jsonl", [*spared, *free]), shares=(0.0, 0.0))
+    assert (found.eval_only, [row.turns[0].text for row in found.validation]) == (
+        6,
+        [row["instruction"] for row in free],
+    )
+    with pytest.raises(InputError, match=r"w\.jsonl: all 6 rows are eval_only"):
+        split(data, validation=write_jsonl(tmp_path / "w.jsonl", spared), shares=(0.0, 0.0))
+
+
+def test_instructions_of_both_given_parts_are_told(tmp_path, caplog):
+    data = write_jsonl(tmp_path / "a.jsonl", rows(20))
+    one, two = (write_jsonl(tmp_path / f"{n}.jsonl", rows(5)[n:]) for n in (0, 2))
+    split(data, validation=one, shares=(0.0, 0.2))
+    assert not caplog.text
+    split(data, validation=one, test=two, shares=(0.0, 0.0))
+    assert "3 instructions stand in the validation and in the test file" in caplog.text
+
+
 def test_rows_that_stand_in_the_test_file_leave_by_instruction_or_by_response(tmp_path):
     held = {"instruction": "QUESTION  3", "response": "The Answer of number 7,  take 0", "label": 1}
     test = write_jsonl(tmp_path / "t.jsonl", [held])

@@ -47,6 +47,17 @@ def test_labels_weigh_the_good_rows_so_that_both_classes_count_alike():
     assert targets.margins is None and targets.left_out == {"no_judgement": 0}
 
 
+def test_labels_that_are_not_balanced_weigh_the_same_and_are_said_to():
+    objective = choose_objective(LABELS, balance=False)
+    assert objective.pos_weight == 1.0
+    assert objective.notes == ("labels: 1 good, 2 bad; every row weighs the same",)
+
+
+def test_margins_that_no_row_can_have_are_refused():
+    with pytest.raises(InputError, match="margins: use is for pairs, and these rows teach by labels"):
+        choose_objective(LABELS, margins="use")
+
+
 def test_scores_beside_labels_are_told_and_can_be_chosen():
     rows = [single(label=1.0, score=9.0), single(2, label=0.0, score=2.0)]
     assert "2 rows have a score too" in choose_objective(rows).notes[1]

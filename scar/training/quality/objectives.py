@@ -41,7 +41,7 @@ class Objective:
     margins: bool = False
     """Whether the margins of pairs enter the loss."""
     pos_weight: float = 1.0
-    """Weight of a good row, where labels teach: bad rows / good rows, so that both classes count alike."""
+    """Weight of a good row, where labels teach and are balanced: bad rows / good rows; both then count alike."""
     notes: tuple[str, ...] = ()
     """What was chosen and why, in words."""
 
@@ -70,11 +70,13 @@ def choose_objective(
     *,
     scale: tuple[float, float] | None = None,
     margins: str = "auto",
+    balance: bool = True,
 ) -> Objective:
     """Choose the objective by the rows of the training part, or check the one that is wanted.
 
     `auto` takes pairs where rows are such, labels where there are any, else scores. `margins` is use, ignore, or auto:
-    used where every pair has one. Raises InputError where the rows cannot be learned from, with the remedy.
+    used where every pair has one. `balance` weighs labels by their numbers. Raises InputError where the rows cannot be
+    learned from, with the remedy.
     """
     if wanted not in (*OBJECTIVES, "auto"):
         raise InputError(f"objective must be auto, {', '.join(OBJECTIVES)}, got {wanted!r}")
@@ -87,9 +89,9 @@ def choose_objective(
         raise InputError(f"objective {kind}: {_lacking(rows, kind)}")
     if kind == "pairs":
         return _pairs(teaching, margins)
-    if kind == "graded":
-        return _grades(teaching, scale)
-    return _labels(teaching)
+    if margins == "use":
+        raise InputError(f"margins: use is for pairs, and these rows teach by {kind}; leave margins at auto")
+    return _grades(teaching, scale) if kind == "graded" else _labels(teaching, balance)
 
 
 def judged_by(row: Judged, kind: str) -> bool:
@@ -126,7 +128,7 @@ def _lacking(rows: Sequence[Judged], kind: str) -> str:
     return f"no row has a {lack}, but the rows would do for objective {other}"
 
 
-def _labels(rows: Sequence[Judged]) -> Objective:
+def _labels(rows: Sequence[Judged], balance: bool) -> Objective:
     good = sum(row.label == 1 for row in rows)
     bad = len(rows) - good
     if not good or not bad:
@@ -134,8 +136,9 @@ def _labels(rows: Sequence[Judged]) -> Objective:
             f"objective labels: all {len(rows)} training rows have label {int(bool(good))}: rows of both labels are "
             "needed; is the right column mapped (--columns label=NAME)?"
         )
-    weight = bad / good
-    notes = [f"labels: {good:,} good, {bad:,} bad; a good row weighs {weight:.4g}"]
+    weight = bad / good if balance else 1.0
+    told = f"a good row weighs {weight:.4g}" if balance else "every row weighs the same"
+    notes = [f"labels: {good:,} good, {bad:,} bad; {told}"]
     if scored := sum(row.score is not None for row in rows):
         notes.append(f"{scored:,} rows have a score too, which is not used (objective: graded uses it)")
     return Objective("labels", pos_weight=weight, notes=tuple(notes))

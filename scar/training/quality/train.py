@@ -1,7 +1,8 @@
 """Train a quality classifier: judged rows in, calibrated bundle out."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,16 @@ from scar.records import Judged
 from scar.settings import QualitySettings, Reading
 from scar.training import backbone as backbones
 from scar.training.backbone import Backbone
-from scar.training.batches import ExampleData, batch_tokens
+from scar.training.batches import batch_tokens
 from scar.training.cross import CrossEncoder, build_cross
-from scar.training.fit import Course, fingerprint, pair_encoder
+from scar.training.fit import Course, Fitted, fingerprint, pair_encoder
 from scar.training.held_out import HeldOut, calibrate, length_trend
-from scar.training.quality.data import CrossExamples, pairs_of
+from scar.training.quality.data import pairs_of
 from scar.training.quality.learning import METRICS, CrossObjective
 from scar.training.quality.objectives import Objective, Targets, choose_objective
+from scar.training.quality.parts import Parts
 from scar.training.save import Trained, save_bundle
-from scar.training.splits import Splits, read_judged_splits
-
-FEWEST_LABELS = 2
-"""Validation rows of each label, at least: an AUC of fewer chooses an epoch by chance."""
+from scar.training.splits import Splits, read_judged_splits, shared_instructions
 
 
 @dataclass(frozen=True)
@@ -68,68 +67,60 @@ def train_quality(
     A killed training goes on from its last finished epoch when it is called again with the same settings and data.
     """
     out = out.resolve()
-    files = {"data": data, "validation": validation, "test": test}
-    splits = read_judged_splits(
-        data,
-        validation,
-        test,
-        shares=(settings.validation_share, settings.test_share),
-        seed=settings.seed,
-        reading=reading or Reading(),
-        wanted=settings.objective,
-    )
+    files: dict[str, Path | None] = {"data": data, "validation": validation, "test": test}
+    reading = reading or Reading()
+    splits = _read(settings, files, reading)
     objective = choose_objective(
-        splits.train, settings.objective, scale=settings.scale, margins=settings.margins
+        splits.train,
+        settings.objective,
+        scale=settings.scale,
+        margins=settings.margins,
+        balance=settings.balance,
     )
-    parts = [objective.targets(part) for part in (splits.train, splits.validation, splits.test)]
-    _check_validation(objective, parts[1])
+    _check_calibration(settings, objective)
+    parts = Parts.of(splits, objective)
     course = Course.prepare(
-        settings, out, METRICS[objective.kind], validated=bool(parts[1].rows), overwrite=overwrite
+        settings, out, METRICS[objective.kind], validated=bool(parts.validation.rows), overwrite=overwrite
     )
     torch.manual_seed(settings.seed)
     backbone = backbones.load(settings.encoder, settings.revision, settings.dropout)
     encoder = pair_encoder(backbone, settings, "pair")
     ranker = build_cross(backbone, settings, "quality", settings.pooling)
-    weight = objective.pos_weight if settings.balance else 1.0
-    examples = [CrossExamples.of(part, encoder, settings) if part.rows else None for part in parts[:2]]
-    assert examples[0] is not None, "an objective has rows"
     fitted = course.fit(
-        CrossObjective(ranker, objective.kind, weight),
-        ExampleData(examples[0], examples[1], settings),
-        fingerprint(settings, files, backbone),
+        CrossObjective(ranker, objective.kind, objective.pos_weight),
+        parts.batched(encoder, settings),
+        {**fingerprint(settings, files, backbone), "reading": asdict(reading)},
     )
     with torch.no_grad():
         # Weights teach as if both labels were as many: without this the scores would not be log odds of these rows.
-        ranker.output.bias.sub_(math.log(weight))
+        ranker.output.bias.sub_(math.log(objective.pos_weight))
     finished = _Finished(ranker, encoder, settings, objective, fitted.device)
-    calibration = finished.calibrate(*parts)
-    report = QualityReport(
-        out=out,
-        rows=splits.counts() | parts[0].left_out,
-        objective=objective,
-        steps=fitted.steps,
-        epochs=fitted.epochs,
-        best_epoch=fitted.best_epoch,
-        validation=fitted.validation,
-        evaluation=finished.evaluate(parts[2], calibration),
-        calibration=calibration,
-        first_process=fitted.first_process,
-    )
+    report = finished.report(parts, splits, fitted, out)
     if report.first_process:
         _save(report, finished, backbone, splits, files, overwrite=overwrite)
         course.done()
     return report
 
 
-def _check_validation(objective: Objective, part: Targets) -> None:
-    """Refuse a validation part of one label: no epoch can be chosen by it."""
-    if objective.kind != "labels" or not part.rows or part.y is None:
-        return
-    good = int((part.y == 1).sum())
-    if min(good, len(part.y) - good) < FEWEST_LABELS:
+def _read(settings: QualitySettings, files: Mapping[str, Path | None], reading: Reading) -> Splits[Judged]:
+    data = files["data"]
+    assert data is not None, "there is always something to learn from"
+    return read_judged_splits(
+        data,
+        files["validation"],
+        files["test"],
+        shares=(settings.validation_share, settings.test_share),
+        seed=settings.seed,
+        reading=reading,
+        wanted=settings.objective,
+    )
+
+
+def _check_calibration(settings: QualitySettings, objective: Objective) -> None:
+    if objective.kind == "pairs" and settings.calibration in ("temperature", "isotonic"):
         raise InputError(
-            f"the validation part has {good} good and {len(part.y) - good} bad rows: give more rows, or "
-            "--validation, or set validation_share to 0 to take the last epoch as it is"
+            f"calibration {settings.calibration}: pairs do not say how good a response is, so nothing becomes a "
+            "probability; leave calibration at auto, which gives percentiles"
         )
 
 
@@ -148,12 +139,32 @@ class _Finished:
         pairs = pairs_of(part.rows)
         return HeldOut.of(self.ranker, self.encoder, pairs, part.y, batch_tokens(self.settings), self.device)
 
-    def calibrate(self, train: Targets, validation: Targets, test: Targets) -> Calibration:
-        """Fit the length trend on the training part, all else on the validation part; the test part measures it."""
-        trend = length_trend(self.held_out(train)) if self.settings.control_length else None
+    def report(self, parts: Parts, splits: Splits[Judged], fitted: Fitted, out: Path) -> QualityReport:
+        """Calibrate and evaluate, and say what the training did."""
+        calibration = self.calibrate(parts)
+        return QualityReport(
+            out=out,
+            rows=splits.counts() | parts.counts(),
+            objective=self.objective,
+            steps=fitted.steps,
+            epochs=fitted.epochs,
+            best_epoch=fitted.best_epoch,
+            validation=fitted.validation,
+            evaluation=self.evaluate(parts.test, calibration),
+            calibration=calibration,
+            first_process=fitted.first_process,
+        )
+
+    def calibrate(self, parts: Parts) -> Calibration:
+        """Fit the length trend on the training part, all else on the validation part; the test part measures it.
+
+        Where the files of both share instructions, the error on the test part would be that of fitted rows.
+        """
+        trend = length_trend(self.held_out(parts.train)) if self.settings.control_length else None
+        apart = not shared_instructions(parts.validation.rows, parts.test.rows)
         return calibrate(
-            self.held_out(validation),
-            self.held_out(test),
+            self.held_out(parts.validation),
+            self.held_out(parts.test) if apart else None,
             length=trend,
             method=self.settings.calibration,
             probability=self.objective.kind != "pairs",
@@ -191,7 +202,7 @@ def _save(
                 "kind": objective.kind,
                 "scale": None if objective.scale is None else list(objective.scale),
                 "margins": objective.margins,
-                "pos_weight": objective.pos_weight if finished.settings.balance else 1.0,
+                "pos_weight": objective.pos_weight,
             }
         },
         calibration=report.calibration.to_config() or None,

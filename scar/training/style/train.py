@@ -1,7 +1,7 @@
 """Train a style ranker: tiers file in, bundle out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,14 @@ def train_style(
     validated = bool(validation or settings.validation_share)
     course = Course.prepare(settings, out, StyleObjective.metric, validated=validated, overwrite=overwrite)
     files = {"data": data, "validation": validation, "test": test}
+    reading = replace(reading or Reading(), format="tiers")
     splits = read_splits(
         data,
         validation,
         test,
         shares=(settings.validation_share, settings.test_share),
         seed=settings.seed,
-        reading=replace(reading or Reading(), format="tiers"),
+        reading=reading,
     )
     check_tiers([*splits.train, *splits.validation, *splits.test], settings.tiers)
     mode = resolve_mode(splits.train, settings)
@@ -88,7 +89,11 @@ def train_style(
     examples = ExampleData(
         Groups.of(rows, teaching, encoder, settings), _groups(splits.validation, encoder, settings), settings
     )
-    fitted = course.fit(StyleObjective(ranker, settings), examples, fingerprint(settings, files, backbone))
+    fitted = course.fit(
+        StyleObjective(ranker, settings),
+        examples,
+        {**fingerprint(settings, files, backbone), "reading": asdict(reading)},
+    )
     report = StyleReport(
         out=out,
         rows=splits.counts() | {"not_teaching": len(splits.train) - len(rows)},

@@ -220,3 +220,57 @@ def test_a_validation_part_of_one_label_cannot_choose_an_epoch(quality, tmp_path
                 tmp_path / "v.jsonl", [row | {"instruction": f"q{n}"} for n, row in enumerate(good)]
             ),
         )
+
+
+def test_a_validation_part_of_one_grade_cannot_choose_an_epoch(quality, tmp_path):
+    same = [row | {"instruction": f"q{n}", "score": 5} for n, row in enumerate(graded(8))]
+    with pytest.raises(InputError, match="the validation part has one grade alone in 8 rows"):
+        train_quality(
+            replace(quality, scale=(0, 10)),
+            write_jsonl(tmp_path / "rows.jsonl", graded(40)),
+            tmp_path / "b",
+            validation=write_jsonl(tmp_path / "v.jsonl", same),
+        )
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_held_out_file_of_another_judgement_is_refused_not_passed_over(quality, tmp_path, part):
+    given = write_jsonl(tmp_path / "p.jsonl", [row | {"prompt": f"q{n}"} for n, row in enumerate(paired(8))])
+    with pytest.raises(InputError, match=f"none of the 8 {part} rows can be judged by objective labels"):
+        train_quality(
+            quality, write_jsonl(tmp_path / "rows.jsonl", labelled(60)), tmp_path / "b", **{part: given}
+        )
+
+
+def test_every_row_that_was_read_is_counted_once(quality, tmp_path, capsys):
+    told = {"chosen": "the good answer of number {}", "rejected": "the bad answer of number {}"}
+    rows = [{"prompt": f"q{n}"} | {name: text.format(n) for name, text in told.items()} for n in range(40)]
+    for row in rows[::10]:
+        row["rejected"] = row["chosen"]
+    data = write_jsonl(tmp_path / "rows.jsonl", [*rows, *rows[1:3], {"prompt": "q", "chosen": "a"}])
+    flags = ["--max_tokens", "32", "--epochs", "1", "--encoder", quality.encoder]
+    assert main(["train", "quality", "--data", str(data), "--out", str(tmp_path / "b"), *flags]) == 0
+    counts = Bundle.open(tmp_path / "b").ranker["data"]["rows"]
+    assert sum(counts.values()) == 43
+    assert (counts["identical_pair"], counts["set_aside"]) == (4, 1)
+    assert f"trained on {counts['train']} rows" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_calibration_is_never_measured_on_the_rows_that_it_was_fitted_on(quality, tmp_path):
+    data = write_jsonl(tmp_path / "rows.jsonl", labelled(80))
+    rows = [row | {"instruction": f"q{n // 2}"} for n, row in enumerate(labelled(40, seed=7))]
+    held, other = (
+        write_jsonl(tmp_path / f"{name}.jsonl", some) for name, some in (("h", rows[:20]), ("o", rows[20:]))
+    )
+    short = replace(quality, epochs=1)
+    same = train_quality(short, data, tmp_path / "same", validation=held, test=held)
+    apart = train_quality(short, data, tmp_path / "apart", validation=held, test=other)
+    told = [report.calibration.probability.facts["measured_on"] for report in (same, apart)]
+    assert told == ["validation part, cross-fitted", "test part"]
+
+
+def test_pairs_give_no_probability_to_calibrate(quality, tmp_path):
+    data = write_jsonl(tmp_path / "rows.jsonl", paired(20))
+    with pytest.raises(InputError, match="calibration isotonic: pairs do not say how good"):
+        train_quality(replace(quality, calibration="isotonic"), data, tmp_path / "b")
