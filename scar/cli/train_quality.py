@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scar.cli.parser import Parser, from_flat
-from scar.cli.quiet import quiet
-from scar.cli.training import add_files, print_calibration
-from scar.errors import InputError
+from scar.cli.parser import Parser
+from scar.cli.training import add_files, print_calibration, run
 from scar.settings import QualitySettings, Reading
 
 if TYPE_CHECKING:
@@ -32,24 +30,8 @@ def quality(arguments: Sequence[str]) -> None:
     )
     add_files(parser, "file or folder of judged rows", "file of judged rows")
     parser.add_settings(Reading, only=("format", "columns", "strict"))
-    parser.add_settings(QualitySettings)
-    values = parser.read(arguments)
-    settings = from_flat(QualitySettings, values)
-    try:
-        from scar.training.quality.train import train_quality
-    except ImportError as error:
-        raise InputError(
-            f"training needs the train extra: pip install 'scar-rank[train]' ({error})"
-        ) from None
-    quiet()
-    report = train_quality(
-        settings,
-        values["data"],
-        values["out"],
-        validation=values["validation"],
-        test=values["test"],
-        reading=from_flat(Reading, values),
-        overwrite=values["overwrite"],
+    report: "QualityReport" = run(
+        parser, arguments, QualitySettings, "scar.training.quality.train", "train_quality"
     )
     if report.first_process:
         _print_report(report)

@@ -1,12 +1,10 @@
-"""`scar train ...`: recipes and flags in, a bundle out."""
+"""`scar train style`: recipes and flags in, a bundle out."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scar.cli.parser import Parser, from_flat
-from scar.cli.quiet import quiet
-from scar.cli.training import add_files, print_calibration
-from scar.errors import InputError
+from scar.cli.parser import Parser
+from scar.cli.training import add_files, print_calibration, run
 from scar.settings import Reading, StyleSettings
 
 if TYPE_CHECKING:
@@ -20,25 +18,7 @@ def style(arguments: Sequence[str]) -> None:
     )
     add_files(parser, "tiers file or folder", "tiers file")
     parser.add_settings(Reading, only=("columns", "strict"))
-    parser.add_settings(StyleSettings)
-    values = parser.read(arguments)
-    settings = from_flat(StyleSettings, values)
-    try:
-        from scar.training.style.train import train_style
-    except ImportError as error:
-        raise InputError(
-            f"training needs the train extra: pip install 'scar-rank[train]' ({error})"
-        ) from None
-    quiet()
-    report = train_style(
-        settings,
-        values["data"],
-        values["out"],
-        validation=values["validation"],
-        test=values["test"],
-        reading=from_flat(Reading, values),
-        overwrite=values["overwrite"],
-    )
+    report: "StyleReport" = run(parser, arguments, StyleSettings, "scar.training.style.train", "train_style")
     if report.first_process:
         _print_report(report)
 

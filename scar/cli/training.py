@@ -1,9 +1,14 @@
 """What the commands that train share: their files, and what they tell of the scores' meaning."""
 
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scar.cli.parser import Parser
+from scar.cli.parser import Parser, from_flat
+from scar.cli.quiet import quiet
+from scar.errors import InputError
+from scar.settings import Reading
 
 if TYPE_CHECKING:
     from scar.calibration import Calibration
@@ -24,6 +29,29 @@ def add_files(parser: Parser, data: str, file: str) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing bundle or unfinished training"
+    )
+
+
+def run(parser: Parser, arguments: Sequence[str], settings: type[Any], module: str, function: str) -> Any:
+    """Read the command line, with a flag for each setting, and train; gives the training's report."""
+    parser.add_settings(settings)
+    values = parser.read(arguments)
+    wanted = from_flat(settings, values)
+    try:
+        train = getattr(import_module(module), function)
+    except ImportError as error:
+        raise InputError(
+            f"training needs the train extra: pip install 'scar-rank[train]' ({error})"
+        ) from None
+    quiet()
+    return train(
+        wanted,
+        values["data"],
+        values["out"],
+        validation=values["validation"],
+        test=values["test"],
+        reading=from_flat(Reading, values),
+        overwrite=values["overwrite"],
     )
 
 
