@@ -30,7 +30,7 @@ def quality(arguments: Sequence[str]) -> None:
     )
     add_files(parser, "file or folder of judged rows", "file of judged rows")
     parser.add_settings(Reading, only=("format", "columns", "strict"))
-    report: "QualityReport" = run(
+    report: QualityReport = run(
         parser, arguments, QualitySettings, "scar.training.quality.train", "train_quality"
     )
     if report.first_process:

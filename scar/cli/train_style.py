@@ -18,7 +18,7 @@ def style(arguments: Sequence[str]) -> None:
     )
     add_files(parser, "tiers file or folder", "tiers file")
     parser.add_settings(Reading, only=("columns", "strict"))
-    report: "StyleReport" = run(parser, arguments, StyleSettings, "scar.training.style.train", "train_style")
+    report: StyleReport = run(parser, arguments, StyleSettings, "scar.training.style.train", "train_style")
     if report.first_process:
         _print_report(report)
 
