@@ -66,12 +66,16 @@ class Bundle:
             raise InputError(f"{path}: no such bundle; `scar train` makes one")
         verify(path)
         ranker = read_json(path / RANKER, "every bundle has one")
+        if not isinstance(ranker, dict):
+            raise InputError(f"{path / RANKER}: not an object; restore it or train again")
         if ranker.get("format") != FORMAT:
             raise InputError(f"{path}: bundle format {ranker.get('format')!r}; this version reads {FORMAT}")
-        if ranker.get("kind") not in GRAPHS:
+        if ranker.get("kind") not in list(GRAPHS):
             raise InputError(
                 f"{path}: a ranker of kind {ranker.get('kind')!r}; this version knows {', '.join(GRAPHS)}"
             )
+        if not isinstance(name := ranker.get("name"), str) or not name:
+            raise InputError(f"{path / RANKER}: name is {name!r}, not the name of a column")
         return cls(path, ranker)
 
     @property
@@ -133,6 +137,8 @@ def verify(path: Path) -> None:
     for name, facts in files.items():
         if Path(name).name != name:
             raise InputError(f"{path / MANIFEST}: {name!r} is not a file of this folder")
+        if not isinstance(facts, dict) or not {"bytes", "sha256"} <= facts.keys():
+            raise InputError(f"{path / MANIFEST}: says no size and checksum of {name}; not a whole bundle")
         file = path / name
         if not file.is_file():
             raise InputError(

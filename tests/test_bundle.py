@@ -122,6 +122,31 @@ def test_another_bundle_format_is_refused_with_both_numbers(folder):
         Bundle.open(folder)
 
 
+@pytest.mark.parametrize(
+    "ranker, told",
+    [
+        ([], "ranker.json: not an object"),
+        ({"format": 1, "kind": ["style"], "name": "s"}, r"kind \['style'\]; this version knows style"),
+        ({"format": 1, "kind": "taste", "name": "s"}, "kind 'taste'; this version knows style"),
+        ({"format": 1, "kind": "style"}, "name is None, not the name of a column"),
+        ({"format": 1, "kind": "style", "name": 7}, "name is 7"),
+        ({"format": 1, "kind": "style", "name": ""}, "name is ''"),
+    ],
+)
+def test_a_ranker_json_that_is_none_is_told_in_a_line(folder, ranker, told):
+    write_json(folder / RANKER, ranker)
+    seal(folder)
+    with pytest.raises(InputError, match=told):
+        Bundle.open(folder)
+
+
+@pytest.mark.parametrize("facts", [None, [], {"bytes": 10}])
+def test_a_manifest_without_the_checksum_of_a_file_is_refused(folder, facts):
+    manifest(folder, lambda value: value["files"].update({"model.safetensors": facts}))
+    with pytest.raises(InputError, match="no size and checksum of model.safetensors"):
+        Bundle.open(folder)
+
+
 def test_a_change_ends_with_a_new_manifest(folder):
     with changing(Bundle.open(folder)) as change:
         write_json(change.folder / "gates.json", {"records": [{"passed": True}]})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scar.card.facts import CONTENDERS, GRAPHS, cell, facts, made
+from scar.card.facts import CONTENDERS, GRAPHS, calibrated, cell, encoder, facts, made
 
 _CARD = """# {name}
 
@@ -10,7 +10,7 @@ _CARD = """# {name}
 
 | | |
 |---|---|
-| encoder | {encoder} ({origin}), revision `{revision}` |
+| encoder | {encoder} |
 | reads | {reads}, at most {tokens} tokens |
 | head | {head} |
 {facts}
@@ -49,8 +49,12 @@ _PREFERENCES = {
     "novel": "the log odds that the row is not of the rows that one has.",
     "similar": "the log odds that the row is of the rows that one has.",
 }
+_UNEVALUATED = {
+    "quality": "Not evaluated.\n",
+    "unseen": "How well its folds told the two sides apart is in the `report.json` of the training.\n",
+}
 _MEASURES = {
-    "auc": "AUC on held-out rows (the chance that a good row scores above a bad one)",
+    "auc": "AUC on held-out rows (the chance that a row which should score higher does)",
     "concordance": "Share of held-out rows of different grade that the scores order alike",
     "accuracy": "Share of held-out preferences that the scores agree with",
 }
@@ -85,22 +89,20 @@ def card(ranker: dict[str, Any], evaluation: dict[str, Any] | None, use: str) ->
         what=_WHAT[ranker["kind"]],
         made=made(ranker),
         meaning=_meaning(ranker),
-        encoder=ranker["encoder"]["name"],
-        origin=ranker["encoder"]["origin"],
-        revision=ranker["encoder"]["revision"],
+        encoder=encoder(ranker),
         reads=_READS[ranker["text"]["inputs"]],
         tokens=ranker["text"]["max_tokens"],
         head=_head(ranker["head"]),
-        facts="\n".join([*_taught(ranker), *facts(ranker), *_calibrated(ranker.get("calibration") or {})]),
-        evaluation=_evaluation(evaluation) if evaluation else "Not evaluated.\n",
+        facts="\n".join([*_taught(ranker), *facts(ranker), *calibrated(ranker)]),
+        evaluation=_evaluation(evaluation) if evaluation else _UNEVALUATED[ranker["kind"]],
         use=use,
     )
 
 
 def hub_use(ranker: dict[str, Any], *, graphs: bool, classifier: bool) -> str:
     """Say how a folder for the hub is used."""
-    encoder = _ENCODER.format(pooling=_POOLINGS[ranker["head"]["pooling"]])
-    return _USE_HUB.format(weights=_CLASSIFIER if classifier else encoder, graphs=GRAPHS if graphs else "")
+    alone = _ENCODER.format(pooling=_POOLINGS[ranker["head"]["pooling"]])
+    return _USE_HUB.format(weights=_CLASSIFIER if classifier else alone, graphs=GRAPHS if graphs else "")
 
 
 def _meaning(ranker: dict[str, Any]) -> str:
@@ -130,22 +132,6 @@ def _taught(ranker: dict[str, Any]) -> list[str]:
     margins = "with" if objective["margins"] else "without"
     taught = _TAUGHT[objective["kind"]].format(pos_weight=objective["pos_weight"], margins=margins)
     return [f"| taught by | {taught} |"]
-
-
-def _calibrated(calibration: dict[str, Any]) -> list[str]:
-    lines = []
-    if part := calibration.get("probability"):
-        known, errors = part["facts"], "error not measured"
-        if "ece_after" in known:
-            errors = (
-                f"expected calibration error {known['ece_before']:.3f} before, {known['ece_after']:.3f} after"
-            )
-            errors += f" ({known['measured_on']})" if "measured_on" in known else ""
-        lines.append(f"| probability beside the score | {part['method']}; {errors} |")
-    if part := calibration.get("percentile"):
-        rows = part["facts"].get("rows", len(part["scores"]))
-        lines.append(f"| percentile beside the score | of {rows} reference rows |")
-    return lines
 
 
 def _evaluation(evaluation: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scar.card.facts import CONTENDERS, GRAPHS, cell, facts, made
+from scar.card.facts import CONTENDERS, GRAPHS, calibrated, cell, encoder, facts, made
 
 _CARD = """# {name}
 
@@ -11,7 +11,7 @@ instruction one number, higher is better; numbers compare only within this ranke
 
 | | |
 |---|---|
-| encoder | {encoder} ({origin}), revision `{revision}` |
+| encoder | {encoder} |
 | tiers, best first | {tiers} |
 | tokens of instruction and response | {tokens} each |
 {facts}
@@ -54,12 +54,10 @@ def card(ranker: dict[str, Any], evaluation: dict[str, Any] | None, use: str) ->
     return _CARD.format(
         name=ranker["name"],
         made=made(ranker),
-        encoder=ranker["encoder"]["name"],
-        origin=ranker["encoder"]["origin"],
-        revision=ranker["encoder"]["revision"],
+        encoder=encoder(ranker),
         tiers=" > ".join(ranker["tiers"]),
         tokens=ranker["text"]["max_tokens"],
-        facts="\n".join(facts(ranker)),
+        facts="\n".join([*facts(ranker), *calibrated(ranker)]),
         evaluation=_evaluation(evaluation) if evaluation else "Not evaluated.\n",
         use=use,
     )

@@ -22,7 +22,11 @@ COMMANDS = {
         "tell candidates from the rows you have, in folds; score how new each is",
     ),
     "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
-    "import": ("scar.cli.import_", "import_", "turn a published SCAR checkpoint into a bundle"),
+    "import": (
+        "scar.cli.import_",
+        "import_",
+        "turn a published checkpoint, of SCAR or a classifier, into a bundle",
+    ),
     "calibrate": (
         "scar.cli.calibrate",
         "calibrate",

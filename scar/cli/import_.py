@@ -48,7 +48,7 @@ def import_(arguments: Sequence[str]) -> None:
     )
     source = report.source
     print(f"imported {source['what']}: {source['name']}, {source['file']} sha256 {source['sha256'][:12]}")
-    text = "text" if report.ranker.kind == "style" else "pair"
+    text = "text" if report.ranker.kind == "style" else "sequence"
     pooling = str(report.ranker.head["pooling"]).replace("_", " ")
     print(f"encoder {report.encoder}; a {text} is represented by its {pooling}")
     if report.largest_difference is not None:

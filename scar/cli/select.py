@@ -50,7 +50,7 @@ def _rule(values: dict[str, Any]) -> tuple[Rule, By | None]:
     name, value, by = given[0], values[given[0]], values["by"]
     if name == "rules":
         rule, inside = _rules_file(value)
-        return rule, by or inside
+        return rule, inside if by is None else by
     if name == "per_group":
         column, _, count = value.rpartition("=")
         if not column or not count.isdigit():
@@ -88,9 +88,16 @@ def select(arguments: Sequence[str]) -> None:
     rule, by = _rule(values)
     from scar.selection.keep import select as select_rows
 
-    print_kept(
-        select_rows(values["run"], rule, values["out"], by=by, pool=values["pool"], output=_output(values))
+    report = select_rows(
+        values["run"],
+        rule,
+        values["out"],
+        by=by,
+        pool=values["pool"],
+        output=_output(values),
+        tell=print_correlations,
     )
+    print_kept(report)
 
 
 def filter_(arguments: Sequence[str]) -> None:
@@ -122,13 +129,13 @@ def filter_(arguments: Sequence[str]) -> None:
             watch=bar,
         )
     print_run(report.run)
+    if report.kept.correlations:
+        print_correlations(report.kept.correlations)
     print_kept(report.kept)
 
 
 def print_kept(report: KeepReport) -> None:
-    """Print what a selection kept; before it, how far the scores that it combined agree."""
-    if report.correlations:
-        _print_correlations(report.correlations)
+    """Print what a selection kept."""
     for stage, dropped in report.stages:
         print(f"{stage}: dropped {dropped:,}")
     for note in report.notes:
@@ -139,7 +146,8 @@ def print_kept(report: KeepReport) -> None:
     )
 
 
-def _print_correlations(found: Correlations) -> None:
+def print_correlations(found: Correlations) -> None:
+    """Print how far the scores agree that a rule combines."""
     table = Table("rank correlation", *found.columns, box=SIMPLE)
     for name, line in zip(found.columns, found.matrix, strict=True):
         table.add_row(name, *("-" if isnan(value) else f"{value:.2f}" for value in line))

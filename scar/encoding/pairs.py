@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.bundle import TOKENIZER, Bundle
+from scar.bundle import RANKER, TOKENIZER, Bundle
 from scar.encoding.settings import TextSettings
 from scar.encoding.text import Cut, Ids, TextEncoder, clip_ids
 from scar.encoding.texts import Bare, Texts
@@ -72,7 +72,12 @@ class PairEncoder:
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> "PairEncoder":
         """Load the tokenizer and the text settings of a bundle."""
-        settings = TextSettings.of(bundle.ranker)
+        try:
+            settings = TextSettings.of(bundle.ranker)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{bundle.path / RANKER}: text cannot be read ({error}); train the ranker again"
+            ) from None
         return cls(TextEncoder.from_file(bundle.path / TOKENIZER, settings.pad_id), settings)
 
     def encode(self, pairs: Iterable[Pair]) -> Pairs:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from scar.encoding.template import Template
 from scar.encoding.text import Cut
+from scar.errors import InputError
 
 Inputs = Literal["each", "pair", "instruction", "response"]
+CUTS, INPUTS = get_args(Cut), get_args(Inputs)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,20 @@ class TextSettings:
     """What the encoder sees: each text alone, both as one sequence, or one of the two."""
     token_types: bool = False
     """Whether the encoder is told which tokens are the second text's."""
+
+    def __post_init__(self) -> None:
+        """Check what a changed ranker.json may say."""
+        for name, least in (("pad_id", 0), ("max_tokens", 1)):
+            if not isinstance(value := getattr(self, name), int) or value < least:
+                raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        for name, known in (
+            ("instruction", CUTS),
+            ("dialogue", CUTS),
+            ("response", CUTS),
+            ("inputs", INPUTS),
+        ):
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
     @classmethod
     def of(cls, ranker: Mapping[str, Any]) -> "TextSettings":

@@ -1,7 +1,7 @@
 """Write the rows that a rule keeps: the original rows, streaming, in input order or best first."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -67,10 +67,12 @@ def select(
     by: By | None = None,
     pool: Place | Sequence[Place] | None = None,
     output: Output | None = None,
+    tell: Callable[[Correlations], None] | None = None,
 ) -> KeepReport:
     """Keep rows of a scored pool: write the original rows that `rule` keeps to `out` (.jsonl or .parquet).
 
-    `pool` gives the pool's new place where it was moved since it was scored. Raises InputError where the pool
+    `pool` gives the pool's new place where it was moved since it was scored. `tell` is told how far the scores agree
+    before they are combined, where they are. Raises InputError where the pool
     changed, the output exists, or an input row already has an added column.
     """
     run, out, output = Path(run), Path(out), output or Output()
@@ -82,6 +84,8 @@ def select(
         raise InputError(f"{run}: a ranker is named {FUSED!r}, as a fused score is: name it otherwise")
     scored = Scored.of_run(run, by)
     agreement = correlations(scored, rule, plan.rankers)
+    if agreement and tell:
+        tell(agreement)
     selection = rule.select(scored)
     if output.sort and len(selection.rows) > MOST_SORTED:
         raise InputError(

@@ -39,7 +39,7 @@ class Scored:
                 f"{run} has the scores {', '.join(plan.rankers)}: say --by NAME, "
                 f"or `by: {{fuse: rrf, of: {{{equal}}}}}` in a rules file (--rules)"
             )
-        return cls(columns, eligible, by or plan.rankers[0])
+        return cls(columns, eligible, plan.rankers[0] if by is None else by)
 
     @classmethod
     def of_columns(cls, by: By = "style", **columns: Any) -> "Scored":
@@ -54,12 +54,12 @@ class Scored:
 
     def column(self, by: By | None = None) -> NDArray[np.floating[Any]]:
         """Give a score of every record, NaN where there is none: float32, a fused one float64."""
-        by = by or self.by
+        by = self.by if by is None else by
         return self._fused(by) if isinstance(by, Fuse) else self._numbers(by)
 
     def finite(self, by: By | None = None) -> NDArray[np.floating[Any]]:
         """Give a score; an eligible record without one is an error, not a low score."""
-        by = by or self.by
+        by = self.by if by is None else by
         scores = self.column(by)
         bad = np.flatnonzero(self.eligible & ~np.isfinite(scores))
         if bad.size:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.bundle import P_SEEN
+from scar.bundle import P_SEEN, Bundle
 from scar.calibration import Calibration, Temperature
 from scar.errors import InputError
 
@@ -15,12 +15,18 @@ PREFERS = ("novel", "similar")
 """What a high score of an unseen ranker says of a row: that it is new, or that it is like those that were seen."""
 
 
-def check_kind(ranker: Mapping[str, Any]) -> None:
-    """Raise InputError where ranker.json does not say which rows an unseen ranker prefers."""
-    if ranker["kind"] == "unseen" and ranker.get("prefer") not in PREFERS:
+def calibration_of(bundle: Bundle) -> Calibration:
+    """Read a bundle's calibration. InputError where it is damaged, or where an unseen ranker says no preference."""
+    ranker = bundle.ranker
+    if bundle.kind == "unseen" and ranker.get("prefer") not in PREFERS:
         raise InputError(
-            f"ranker.json: prefer is {ranker.get('prefer')!r}, not {' or '.join(PREFERS)}: train the ranker again"
+            f"{bundle.path}: ranker.json: prefer is {ranker.get('prefer')!r}, not {' or '.join(PREFERS)}: "
+            "train the ranker again"
         )
+    try:
+        return Calibration.from_config(ranker.get("calibration"))
+    except InputError as error:
+        raise InputError(f"{bundle.path}: {error}") from None
 
 
 def beside(ranker: Mapping[str, Any], calibration: Calibration, scores: Float32s) -> dict[str, Float32s]:

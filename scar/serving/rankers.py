@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scar.bundle import CALIBRATED, P_SEEN, Bundle
 from scar.errors import InputError
+from scar.serving.columns import calibration_of
 from scar.serving.sidecar import OWN
 from scar.settings import TAKEN_NAMES
 
@@ -28,6 +29,7 @@ def open_bundles(rankers: Rankers) -> list[Bundle]:
     bundles = [Bundle.open(path) for path in paths]
     for bundle in bundles:
         _check_name(bundle)
+        calibration_of(bundle)  # its columns are told by its parts: damaged ones tell nothing
     for one, other in combinations(bundles, 2):
         _check_pair(one, other)
     return bundles

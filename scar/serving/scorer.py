@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from scar import formats
 from scar.bundle import Bundle
-from scar.calibration import Calibration
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
 from scar.records import Address, Reason, Record, SetAside
 from scar.serving.answers import Encoded, Scores, encode_records, together
 from scar.serving.choice import Choice, choose
-from scar.serving.columns import beside, check_kind
+from scar.serving.columns import beside, calibration_of
 from scar.serving.engines import Batch
 from scar.serving.models import Model, load_model
 from scar.settings import Scoring
@@ -49,7 +48,7 @@ class Scorer:
         self.choice = choice
         self.encoder = encoder
         self.aggregate = aggregate
-        self.calibration = _calibration(bundle)
+        self.calibration = calibration_of(bundle)
         self._model = model
 
     @classmethod
@@ -157,14 +156,6 @@ def _record(row: RecordLike, number: int) -> Record | SetAside:
             address, Reason.WRONG_LAYOUT, f"the row has several responses ({names}): give one a row"
         )
     return items[0]
-
-
-def _calibration(bundle: Bundle) -> Calibration:
-    try:
-        check_kind(bundle.ranker)
-        return Calibration.from_config(bundle.ranker.get("calibration"))
-    except InputError as error:
-        raise InputError(f"{bundle.path}: {error}") from None
 
 
 def _explained(scores: Scores, number: int) -> Explained:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from scar.errors import InputError
 
-TAKEN_NAMES = ("row", "part", "file", "line", "id", "reason", "rank", "fused", "p_seen")
+TAKEN_NAMES = ("row", "part", "file", "line", "id", "reason", "rank", "fused", "fold", "p_seen")
 """Columns that scores and kept rows can have anyway: a ranker of such a name could not score."""
 Fits = Callable[[Any], bool]
 

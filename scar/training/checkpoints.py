@@ -43,6 +43,11 @@ def weights_file(folder: Path) -> Path | None:
 def find_weights(folder: Path) -> Path:
     """Give the file of the weights; InputError where there is none."""
     file = weights_file(folder)
+    if file is None and (shards := sorted(folder.glob("*.index.json"))):
+        raise InputError(
+            f"{shards[0]}: weights in several files are not read: load the checkpoint with transformers and save it "
+            "as one, save_pretrained(FOLDER, max_shard_size='99GB')"
+        )
     if file is None:
         raise InputError(f"{folder}: no weights ({WEIGHTS} or {PICKLED})")
     return file

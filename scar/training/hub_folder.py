@@ -204,11 +204,13 @@ def read_hub_folder(found: Found) -> ReadBack:
 def _read_ranker(folder: Path) -> dict[str, Any]:
     described = read_json(folder / RANKER, "a folder made by --to-hub-folder has one")
     values = described if isinstance(described, dict) else {}
-    if values.get("format") != FORMAT or values.get("kind") not in GRAPHS:
+    if values.get("format") != FORMAT or values.get("kind") not in list(GRAPHS):
         raise InputError(
             f"{folder / RANKER}: kind {values.get('kind')!r} of format {values.get('format')!r}; "
             f"this version reads {', '.join(GRAPHS)} rankers of format {FORMAT}"
         )
+    if not isinstance(name := values.get("name"), str):
+        raise InputError(f"{folder / RANKER}: name is {name!r}, not the name of a column")
     return values
 
 

@@ -20,11 +20,12 @@ import scar
 from scar.bundle import EVALUATION, FORMAT, GATE_ROWS, RANKER, TOKENIZER_CHECK, WEIGHTS, Bundle, new_bundle
 from scar.card import write_card
 from scar.encoding import Pair, PairEncoder
+from scar.errors import InputError
 from scar.files import atomic, write_json
 from scar.pools import digest
 from scar.serving.gates import hard_texts, save_gate_rows
 from scar.settings import TrainSettings
-from scar.training.backbone import Backbone
+from scar.training.backbone import Backbone, first_line
 from scar.training.cross import CrossEncoder, HeadShape
 from scar.training.engine import Ranker
 from scar.training.style.model import StyleRanker
@@ -166,8 +167,13 @@ def load_ranker(bundle: Bundle) -> Ranker:
     model = AutoModel.from_config(  # type: ignore[no-untyped-call]
         config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32
     )
-    ranker = make_ranker(bundle.ranker, model)
-    ranker.load_state_dict(load_file(bundle.path / WEIGHTS))
+    try:
+        ranker = make_ranker(bundle.ranker, model)
+        ranker.load_state_dict(load_file(bundle.path / WEIGHTS))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{bundle.path}: head in {RANKER} is not that of the weights: {first_line(error)}"
+        ) from None
     return ranker.eval()
 
 

@@ -244,6 +244,30 @@ def test_the_command_prints_the_matrix_before_it_says_what_it_kept(run, tmp_path
     assert kept(tmp_path / "k.jsonl") == sorted(best)
 
 
+def test_the_matrix_is_printed_before_the_selection_is_made(run, tmp_path, capsys, monkeypatch):
+    (tmp_path / "rules.yaml").write_text(RULES)
+    monkeypatch.setattr("scar.selection.keep.MOST_SORTED", 2)
+    flags = ["--rules", str(tmp_path / "rules.yaml"), "--sort", "--out", str(tmp_path / "k.jsonl")]
+    assert main(["select", str(run), *flags]) == 2
+    told = capsys.readouterr()
+    assert "rank correlation" in told.out and "--sort takes at most 2" in told.err
+
+
+def test_what_is_told_is_what_the_report_holds(run, tmp_path):
+    told = []
+    report = select(run, TopK(2), tmp_path / "a.jsonl", by=BOTH, tell=told.append)
+    assert told == [report.correlations]
+    select(run, TopK(2), tmp_path / "b.jsonl", by="style", tell=told.append)
+    assert len(told) == 1
+
+
+def test_an_empty_name_is_no_choice(run, pool, tmp_path, capsys):
+    assert main(["select", str(run), "--top", "1", "--by", "", "--out", str(tmp_path / "k.jsonl")]) == 2
+    assert "no column ''" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no column ''"):
+        select(run, Above(0, by=""), tmp_path / "k.jsonl", by="style")
+
+
 def test_the_flag_wins_over_the_file(run, tmp_path, capsys):
     (tmp_path / "rules.yaml").write_text(RULES.replace("0.25", "0.0").replace("k: 3", "k: 1"))
     flags = ["--by", "unseen", "--rules", str(tmp_path / "rules.yaml"), "--out", str(tmp_path / "k.jsonl")]

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from scar.bundle import score_columns
+from scar.bundle import Bundle, score_columns
 from scar.calibration import Calibration, Isotonic, Percentiles, Temperature
 from scar.errors import InputError
-from scar.serving.columns import beside, check_kind, p_seen
+from scar.serving.columns import beside, calibration_of, p_seen
 
 SCORES = np.float32([-3, -0.5, 0, 2, 9])
 PARTS = {
@@ -64,7 +64,7 @@ def test_a_record_without_a_score_has_no_column():
 
 
 @pytest.mark.parametrize("prefer", [{}, {"prefer": None}, {"prefer": "new"}])
-def test_an_unseen_ranker_must_say_what_it_prefers(prefer):
+def test_an_unseen_ranker_must_say_what_it_prefers(prefer, tmp_path):
     with pytest.raises(InputError, match="prefer is .*, not novel or similar"):
-        check_kind({"kind": "unseen", **prefer})
-    check_kind({"kind": "style", **prefer})
+        calibration_of(Bundle(tmp_path, {"kind": "unseen", **prefer}))
+    assert calibration_of(Bundle(tmp_path, {"kind": "style", **prefer})) == Calibration()

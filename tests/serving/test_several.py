@@ -17,7 +17,7 @@ from scar.runs import PLAN, RUN, Plan
 from scar.selection.keep import FUSED, select
 from scar.serving.rankers import check_carried, open_bundles
 from scar.serving.sidecar import OWN
-from scar.settings import TAKEN_NAMES, Scoring
+from scar.settings import TAKEN_NAMES, Reading, Scoring
 from tests.make import pool_rows, read_jsonl, write_jsonl
 from tests.serving.made import remade, sines
 
@@ -323,6 +323,65 @@ def test_a_damaged_calibration_is_refused_by_the_bundles_name(rankers, tmp_path)
     (bad,) = lineup(rankers, tmp_path, {"calibration": {"length": {"slope": 1}}})
     with pytest.raises(InputError, match="b0: ranker.json: calibration.length: .*intercept"):
         Scorer.load(bad)
+
+
+@pytest.mark.parametrize(
+    "calibration", ["much", [1], {"probability": {"method": "guess"}}, {"percentile": {}}]
+)
+def test_a_damaged_calibration_is_one_line_for_every_command(rankers, pool, calibration, tmp_path, capsys):
+    (bad,) = lineup(rankers, tmp_path, {"calibration": calibration})
+    for command in (["score", "--out", "run"], ["filter", "--top", "1", "--out", "kept.jsonl"]):
+        command[-1] = str(tmp_path / command[-1])
+        arguments = [command[0], str(pool), "--ranker", str(bad), "--ranker", str(rankers["style"])]
+        assert main([*arguments, *command[1:], *(["--by", "style"] if command[0] == "filter" else [])]) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1 and "b0: ranker.json: calibration" in told
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ({"max_tokens": "many"}, "max_tokens must be a whole number"),
+        ({"max_tokens": 0}, "max_tokens must be a whole number of at least 1, got 0"),
+        ({"inputs": "all"}, "inputs must be one of each, pair"),
+        ({"response": "ends"}, "response must be one of head, tail, middle"),
+        ({"template": 5}, "text cannot be read"),
+        ({"colour": 5}, "colour"),
+    ],
+)
+def test_text_settings_that_cannot_be_are_refused_by_the_bundles_name(rankers, text, told, tmp_path):
+    (bad,) = lineup(rankers, tmp_path, {"text": text})
+    with pytest.raises(InputError, match=f"b0/ranker.json: .*{told}"):
+        Scorer.load(bad)
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "min", "last"])
+def test_every_answer_of_a_dialogue_is_scored_as_it_is_alone(rankers, tmp_path, aggregate):
+    rows = [
+        {
+            "messages": [
+                {"role": role, "content": f"{text} {number} {turn} " * (turn + 1)}
+                for turn in range(1 + number % 3)
+                for role, text in (("user", "what is a list"), ("assistant", "clearly items"))
+            ]
+        }
+        for number in range(9)
+    ]
+    pool, reading = write_jsonl(tmp_path / "talks.jsonl", rows), Reading(turns="each")
+    scoring = Scoring(aggregate=aggregate, chunk_rows=4)
+    score_pool(pool, list(rankers.values()), tmp_path / "all", reading=reading, scoring=scoring)
+    together = sheet(tmp_path / "all")
+    for name, ranker in rankers.items():
+        score_pool(pool, ranker, tmp_path / name, reading=reading, scoring=scoring)
+        alone = sheet(tmp_path / name)
+        for column in columns(name):
+            assert alone[column].equals(together[column]), column
+    single = Scorer.load(rankers["quality"], scoring).score(rows)
+    known = together["quality"].to_numpy()
+    if aggregate == "mean":
+        assert np.abs(single - known).max() > 1e-3, "earlier answers count"
+    if aggregate == "last":
+        np.testing.assert_allclose(single, known, atol=1e-5)
 
 
 def test_the_command_line_takes_several_rankers_and_tells_of_each(pool, rankers, tmp_path, capsys):

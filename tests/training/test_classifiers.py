@@ -273,6 +273,13 @@ def test_a_folder_that_lacks_a_file_is_refused(file, told, copy, tmp_path, capsy
     assert told in refused(capsys, copy, tmp_path)
 
 
+@pytest.mark.parametrize("index", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+def test_weights_in_several_files_are_refused_with_the_remedy(index, copy, tmp_path, capsys):
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
+    (copy / index).write_text("{}")
+    assert f"{index}: weights in several files" in refused(capsys, copy, tmp_path)
+
+
 def test_a_tokenizer_that_cuts_at_the_head_is_refused(copy, tmp_path, capsys):
     change(copy / "tokenizer_config.json", truncation_side="left")
     assert "at their head" in refused(capsys, copy, tmp_path)

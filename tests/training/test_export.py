@@ -16,6 +16,7 @@ from scar.training.engine import torch_model
 from scar.training.export import gated
 from scar.training.save import load_ranker
 from tests.make import pool_rows, write_jsonl
+from tests.serving.made import remade
 
 
 @pytest.fixture
@@ -109,6 +110,16 @@ def test_rows_that_all_score_the_same_are_no_gate(bundle, tmp_path, capsys):
     pool = write_jsonl(tmp_path / "p.jsonl", [{"instruction": "what", "response": "a list"}] * 9)
     assert main(["export", str(copy), "--rows", str(pool), "--graphs", "reference"]) == 1
     assert "same score for every row" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "head", [None, {}, {"width": 5, "pooling": "pooler"}, {"width": "wide", "pooling": "pooler"}]
+)
+def test_a_head_that_is_not_that_of_the_weights_is_told_in_a_line(head, bundle, tmp_path, capsys):
+    bad = remade(bundle, tmp_path / "bad", head=head)
+    assert main(["export", str(bad)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "bad: head in ranker.json is not that of the weights" in told
 
 
 def test_an_unknown_graph_is_an_error(bundle, capsys):

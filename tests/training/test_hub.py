@@ -17,10 +17,19 @@ import scar
 from scar import Scorer
 from scar.bundle import Bundle
 from scar.cli import main
+from scar.settings import Scoring
 from scar.training.backbone import load
 from scar.training.save import load_ranker
 from scar.training.style.train import train_style
-from tests.make import pool_rows, sentence, tier_rows, tiny_classifier, tiny_encoder, write_jsonl
+from tests.make import (
+    labelled_rows,
+    pool_rows,
+    sentence,
+    tier_rows,
+    tiny_classifier,
+    tiny_encoder,
+    write_jsonl,
+)
 from tests.training.fake_hub import FakeHub
 
 SOURCES = str(Path(scar.__file__).parent)
@@ -170,6 +179,8 @@ def test_flags_that_do_not_go_together_are_refused(more, told, bundle, capsys):
         ("ranker.json", {"kind": "quality"}, "not of a quality ranker"),
         ("ranker.json", {"head": {"width": "wide", "pooling": "pooler"}}, "not of a style ranker"),
         ("ranker.json", {"format": 2}, "format 2"),
+        ("ranker.json", {"kind": ["style"]}, "kind ['style']"),
+        ("ranker.json", {"name": 5}, "name is 5"),
         ("evaluation.json", '{"rows": 1}', "evaluation.json are not of a style ranker"),
         ("model.safetensors", "x", "folder"),
         ("style_head.safetensors", "x", "folder"),
@@ -291,6 +302,38 @@ def test_a_trained_quality_ranker_is_published_whole_where_its_class_has_its_hea
     assert "taught by | labels" in card and "Ordering accuracy" not in card
     assert ("cross_head" in card) is not has_class
     assert main(["export", str(bundle), "--to-hub-folder", str(folder), "--overwrite"]) == 0
+
+
+def trained_unseen(folder, encoder):
+    from scar.settings import UnseenSettings
+    from scar.training.unseen.train import train_unseen
+
+    files = [
+        write_jsonl(folder / f"{name}.jsonl", labelled_rows(60, seed=name)[odd::2])
+        for odd, name in enumerate(("seen", "pool"))
+    ]
+    settings = UnseenSettings(encoder=str(encoder), max_tokens=48, folds=2)
+    train_unseen(settings, *files, folder / "out")
+    return folder / "out" / "bundle"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["quality", "unseen"])
+def test_the_graphs_of_a_cross_encoder_that_comes_back_give_the_same_scores_and_columns(
+    kind, quality_bundle, encoder, tmp_path
+):
+    bundle = quality_bundle if kind == "quality" else trained_unseen(tmp_path, encoder)
+    _, back = there_and_back(bundle, tmp_path)
+    pool = write_jsonl(tmp_path / "rows.jsonl", pool_rows(40))
+    assert main(["export", str(back), "--rows", str(pool)]) == 0
+    one, two = (
+        Scorer.load(path, Scoring(graph="reference")).explain(pool_rows(40)) for path in (bundle, back)
+    )
+    assert [each.score for each in one] == [each.score for each in two]
+    assert [each.columns for each in one] == [each.columns for each in two]
+    assert np.std([each.score for each in one]) > 0
+    beside = {"quality": {"quality_p", "quality_percentile"}, "unseen": {"unseen_percentile", "p_seen"}}
+    assert set(one[0].columns) == beside[kind]
 
 
 @pytest.mark.slow
