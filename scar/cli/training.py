@@ -63,7 +63,7 @@ def print_calibration(calibration: "Calibration") -> None:
     if probability := facts.get("probability"):
         print(
             f"probability ({probability['method']}): calibration error {probability['ece_before']:.4f} before, "
-            f"{probability['ece_after']:.4f} after ({probability['measured_on']})"
+            f"{probability['ece_after']:.4f} after ({probability['measured_on']}, n = {probability['rows']:,})"
         )
     if percentile := facts.get("percentile"):
         print(f"percentile: of {percentile['rows']:,} scores of the {percentile['reference']}")
