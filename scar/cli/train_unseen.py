@@ -73,7 +73,7 @@ def print_report(report: "Report") -> None:
     print(verdict.words)
     for warning in verdict.warnings:
         print(f"warning: {warning}")
-    table = Table("AUC out of fold", "mean", "95 % interval", "by fold", box=SIMPLE)
+    table = Table("AUC out of fold", "mean", "90 % interval", "by fold", box=SIMPLE)
     interval, folds = (
         f"{verdict.low:.3f} {verdict.high:.3f}",
         " ".join(f"{auc:.3f}" for auc in verdict.fold_aucs),

@@ -64,8 +64,8 @@ def test_the_interval_is_that_of_redrawn_groups_stretched():
         means.append(np.mean(aucs))
     auc = np.mean(fold_aucs(scored.scores, scored.seen, scored.fold))
     low, high = auc_interval(scored)
-    assert low == pytest.approx(auc - 1.5 * (auc - np.quantile(means, 0.025)), abs=0.015)
-    assert high == pytest.approx(auc + 1.5 * (np.quantile(means, 0.975) - auc), abs=0.015)
+    assert low == pytest.approx(auc - 1.5 * (auc - np.quantile(means, 0.05)), abs=0.015)
+    assert high == pytest.approx(auc + 1.5 * (np.quantile(means, 0.95) - auc), abs=0.015)
 
 
 def test_copies_in_one_group_do_not_make_the_interval_narrower():
