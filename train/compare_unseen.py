@@ -30,12 +30,12 @@ from scar.records import Record
 
 HALF, REPLACED, RESAMPLES = 1000, 100, 2000
 SOURCES = ("codealpaca", "dolly")
-SMALL = {"layers": 4, "max_tokens": 128, "dropout": 0}
+SMALL = {"folds": 2, "layers": 4, "max_tokens": 128, "dropout": 0}
 FLAGS = {
     "linear": [],
     "finetune": [word for name, value in SMALL.items() for word in (f"--{name}", str(value))],
 }
-"""Beside the defaults: on 2 CPU cores five folds of a whole encoder that learns take about an hour and a half."""
+"""Beside the defaults: on 2 CPU cores five folds of a whole encoder that learns take more than an hour."""
 Floats = NDArray[np.float64]
 
 

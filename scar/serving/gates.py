@@ -21,6 +21,8 @@ FP32_LIMIT = 1e-4
 """Largest difference of an fp32 graph, in standard deviations of the reference scores."""
 FLAT = 1e-5
 """Scores within this of each other, relatively, are one score."""
+ROUNDING = 1e-6
+"""Differences of fp32 scores up to this are arithmetic: where that is too much, the ranker has learned little."""
 FEW = 16
 """Pairs that are also run in batches of 1 and 2, and padded to the longest length."""
 
@@ -158,9 +160,12 @@ def _reason(real: Figures, hard: Figures) -> str:
     if real.sigma == 0:
         return "the reference gives the same score for every row"
     worst = max(real.max_difference, hard.max_difference)
-    return (
+    told = (
         f"scores differ by up to {worst:.3g}, allowed is {FP32_LIMIT * real.sigma:.3g} ({FP32_LIMIT:g} sigma)"
     )
+    if worst <= ROUNDING:
+        told += f": that is rounding, but the scores hardly vary (sigma {real.sigma:.2g}); train longer"
+    return told
 
 
 def save_gate_rows(path: Path, pairs: Pairs, most: int) -> None:

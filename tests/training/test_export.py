@@ -72,8 +72,8 @@ def test_an_export_whose_graph_is_wrong_is_not_used_and_exits_1(bundle, tmp_path
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     plain = export.write_graphs
 
-    def spoiled(ranker, folder):
-        plain(ranker, folder)
+    def spoiled(ranker, folder, *, token_types):
+        plain(ranker, folder, token_types=token_types)
         corrupt(folder / TOWER, "word_embeddings")
 
     monkeypatch.setattr("scar.training.export.write_graphs", spoiled)

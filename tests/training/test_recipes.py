@@ -49,6 +49,8 @@ def test_every_recipe_trains_two_steps_exports_and_scores(recipe, tmp_path):
     data = write_jsonl(tmp_path / "rows.jsonl", ROWS[kind](60))
     arguments = ["train", kind, "--config", str(recipe), "--encoder", str(encoder), "--data", str(data)]
     cpu = ["--trainer.accelerator", "cpu", "--trainer.max_steps", "2"]
+    # Two steps at a pair ranker's own rate leave scores so near each other that no gate can tell rounding.
+    cpu += ["--lr", "3e-2"] if kind == "quality" else []
     assert main([*arguments, "--out", str(tmp_path / "b"), *cpu]) == 0
     assert Bundle.open(tmp_path / "b").ranker["trained_steps"] == 2
     assert main(["export", str(tmp_path / "b")]) == 0
