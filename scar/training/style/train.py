@@ -108,23 +108,19 @@ def train_style(
         first_process=fitted.first_process,
     )
     if report.first_process:
-        save_bundle(
-            out,
-            Trained(
-                ranker=ranker.cpu(),
-                backbone=backbone,
-                encoder=encoder,
-                settings=settings,
-                rows=splits.counts(),
-                steps=fitted.steps,
-                files=files,
-                gate_pairs=_pairs(splits.validation or splits.test or splits.train),
-                more={"tiers": list(settings.tiers)},
-                calibration=report.calibration.to_config() or None,
-            ),
-            report.evaluation,
-            overwrite=overwrite,
+        made = Trained(
+            ranker=ranker.cpu(),
+            backbone=backbone,
+            encoder=encoder,
+            settings=settings,
+            rows=splits.counts(),
+            steps=fitted.steps,
+            files=files,
+            gate_pairs=_pairs(splits.validation or splits.test or splits.train),
+            more={"tiers": list(settings.tiers)},
+            calibration=report.calibration.to_config() or None,
         )
+        save_bundle(out, made, report.evaluation, overwrite=overwrite)
         course.done()
     return report
 
