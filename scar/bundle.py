@@ -16,8 +16,19 @@ RANKER, MANIFEST, WEIGHTS = "ranker.json", "manifest.json", "model.safetensors"
 TOKENIZER, TOKENIZER_CHECK = "tokenizer.json", "tokenizer_check.json"
 GATES, GATE_ROWS = "gates.json", "gate_rows.npz"
 EVALUATION, CARD = "evaluation.json", "README.md"
-TOWER, HEAD, FUSED_TOWER = "tower.onnx", "head.onnx", "tower.fused.onnx"
-MODEL, FUSED_MODEL = "model.onnx", "model.fused.onnx"
+TOWER, HEAD, MODEL = "tower.onnx", "head.onnx", "model.onnx"
+
+
+VARIANTS = {
+    "reference": "fp32",
+    "fused": "fp32",
+    "int8": "int8",
+    "w8": "int8",
+    "dynamic": "int8",
+    "fp16": "fp16",
+}
+"""Variants of a graph, and the precision that their weights are in: static int8 by calibration, 8-bit weights alone,
+int8 with a scale for each batch (so that scores depend on batch mates), fp16 for a GPU."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +36,27 @@ class Graphs:
     """The files that a kind's graphs stand in."""
 
     reference: str
-    fused: str
     beside: tuple[str, ...] = ()
     """What every variant needs too."""
+
+    def variant(self, name: str) -> str:
+        """Give the file of a variant: `tower.int8.onnx` for int8."""
+        return self.reference if name == "reference" else self.reference.replace(".onnx", f".{name}.onnx")
+
+    def variant_of(self, file: str) -> str:
+        """Give the name of the variant in a file."""
+        return next(name for name in VARIANTS if self.variant(name) == file)
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every file."""
-        return (self.reference, self.fused, *self.beside)
+        return (*map(self.variant, VARIANTS), *self.beside)
 
 
 GRAPHS = {
-    "style": Graphs(TOWER, FUSED_TOWER, (HEAD,)),
-    "quality": Graphs(MODEL, FUSED_MODEL),
-    "unseen": Graphs(MODEL, FUSED_MODEL),
+    "style": Graphs(TOWER, (HEAD,)),
+    "quality": Graphs(MODEL),
+    "unseen": Graphs(MODEL),
 }
 """The graphs of each kind of ranker."""
 ENDINGS = {"probability": "p", "percentile": "percentile"}

@@ -51,6 +51,11 @@ class TokenLists:
             feeds["token_type_ids"] = (later & mask.astype(bool)).astype(np.int64)
         return feeds
 
+    def load(self, texts: NDArray[np.int64], width: int = 0) -> tuple[int, int]:
+        """Give the tokens of a batch, and these with padding to the longest or to `width`."""
+        lengths = self.lengths[texts]
+        return int(lengths.sum()), len(texts) * max(width, int(lengths.max(initial=1)))
+
     def take(self, texts: NDArray[np.int64]) -> "TokenLists":
         """Give some of the texts, in the order asked for."""
         lists = [self.ids[self.offsets[text] : self.offsets[text + 1]] for text in texts]

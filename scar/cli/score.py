@@ -8,7 +8,7 @@ from typing import Any
 from scar.cli.parser import Parser, comma_list, from_flat
 from scar.settings import Reading, Scoring
 
-FLAGS = ("engine", "precision", "graph", "aggregate", "batch_tokens", "chunk_rows", "threads")
+FLAGS = ("engine", "precision", "graph", "device", "aggregate", "batch_tokens", "chunk_rows", "threads")
 
 
 def add_scoring(parser: Parser) -> None:

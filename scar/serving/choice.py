@@ -25,7 +25,7 @@ def choose(bundle: Bundle, scoring: Scoring) -> Choice:
     graphs = bundle.graphs
     if not all(bundle.has(name) for name in (graphs.reference, *graphs.beside)):
         raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
-    passed = _passed(bundle, graphs.fused)
+    passed = _passed(bundle, graphs.variant("fused"))
     if scoring.graph == "fused" and not passed:
         raise InputError(
             f"{bundle.path}: no fused graph that passed its gate; see {GATES}, or use --graph reference"
@@ -38,7 +38,7 @@ def choose(bundle: Bundle, scoring: Scoring) -> Choice:
         if fused
         else "no fused graph"
     )
-    return Choice(graphs.fused if fused else graphs.reference, "onnxruntime", "fp32", why)
+    return Choice(graphs.variant("fused") if fused else graphs.reference, "onnxruntime", "fp32", why)
 
 
 def _passed(bundle: Bundle, graph: str) -> bool:

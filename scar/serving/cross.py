@@ -5,13 +5,14 @@ Arrays: sequences (T,) and (T, H) for what the graph yields, pairs (N,) for scor
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scar.encoding import Pairs
-from scar.serving.engines import Batch, Engine, OnnxRuntime
+from scar.serving.engines import Batch, Engine, Runtime
 from scar.tokens import TokenLists, length_batches
 
 
@@ -24,9 +25,9 @@ class Cross:
     batch_tokens: int
 
     @classmethod
-    def load(cls, folder: Path, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0) -> "Cross":
+    def load(cls, folder: Path, graph: str, *, pad_id: int, batch_tokens: int, runtime: Runtime) -> "Cross":
         """Open the graph of a bundle."""
-        return cls(OnnxRuntime(folder / graph, threads), pad_id, batch_tokens)
+        return cls(runtime.open(folder / graph), pad_id, batch_tokens)
 
     @property
     def engine(self) -> str:
@@ -76,8 +77,9 @@ class Cross:
         width: int,
         on_batch: Batch | None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        for texts in batches:
-            feeds = tokens.feeds(texts, self.pad_id, width)
-            yield texts, self.model.run([output], feeds)[0]
+        fed, feeds = tee(batches)
+        results = self.model.stream([output], (tokens.feeds(texts, self.pad_id, width) for texts in feeds))
+        for texts, some in zip(fed, results, strict=True):
+            yield texts, some[0]
             if on_batch:
-                on_batch(int(feeds["attention_mask"].sum()), feeds["attention_mask"].size)
+                on_batch(*tokens.load(texts, width))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scar.bundle import Graphs
 from scar.encoding import Pairs
 from scar.serving.cross import Cross
-from scar.serving.engines import Batch
+from scar.serving.engines import Batch, Runtime
 from scar.serving.towers import Towers
 
 
@@ -49,8 +49,8 @@ class Model(Protocol):
 
 
 def load_model(
-    folder: Path, graphs: Graphs, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0
+    folder: Path, graphs: Graphs, graph: str, *, pad_id: int, batch_tokens: int, runtime: Runtime
 ) -> Model:
-    """Open a graph of a folder, with what stands beside it."""
+    """Open a graph of a folder, with what stands beside it, to be run in the way that `runtime` says."""
     kind: type[Towers] | type[Cross] = Towers if graphs.beside else Cross
-    return kind.load(folder, graph, pad_id=pad_id, batch_tokens=batch_tokens, threads=threads)
+    return kind.load(folder, graph, pad_id=pad_id, batch_tokens=batch_tokens, runtime=runtime)

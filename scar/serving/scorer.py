@@ -17,7 +17,7 @@ from scar.records import Address, Reason, Record, SetAside
 from scar.serving.answers import Encoded, Scores, encode_records, together
 from scar.serving.choice import Choice, choose
 from scar.serving.columns import beside, calibration_of
-from scar.serving.engines import Batch
+from scar.serving.engines import Batch, Runtime
 from scar.serving.models import Model, load_model
 from scar.settings import Scoring
 
@@ -67,7 +67,7 @@ class Scorer:
             choice.graph,
             pad_id=encoder.settings.pad_id,
             batch_tokens=scoring.batch_tokens,
-            threads=scoring.threads,
+            runtime=Runtime(choice.engine, choice.precision, scoring.device, scoring.threads),
         )
         return cls(bundle, choice, encoder, model, scoring.aggregate)
 

@@ -5,6 +5,7 @@ Arrays: texts (T, H) for what the tower yields, pairs (N,) for scores.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from scar.bundle import HEAD
 from scar.encoding import Pairs
-from scar.serving.engines import Batch, Engine, OnnxRuntime
+from scar.serving.engines import Batch, Engine, Runtime
 from scar.tokens import TokenLists, length_batches
 
 HEAD_PAIRS = 1024
@@ -28,11 +29,9 @@ class Towers:
     batch_tokens: int
 
     @classmethod
-    def load(cls, bundle: Path, graph: str, *, pad_id: int, batch_tokens: int, threads: int = 0) -> "Towers":
-        """Open a tower graph of a bundle, and its head."""
-        return cls(
-            OnnxRuntime(bundle / graph, threads), OnnxRuntime(bundle / HEAD, threads), pad_id, batch_tokens
-        )
+    def load(cls, folder: Path, graph: str, *, pad_id: int, batch_tokens: int, runtime: Runtime) -> "Towers":
+        """Open a tower graph of a bundle, and its head, which is fp32 always."""
+        return cls(runtime.open(folder / graph), runtime.head().open(folder / HEAD), pad_id, batch_tokens)
 
     @property
     def engine(self) -> str:
@@ -79,16 +78,16 @@ class Towers:
     def _encode(
         self, tokens: TokenLists, batches: Iterable[NDArray[np.int64]], width: int, on_batch: Batch | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        pooled: NDArray[np.float32] | None = None
-        form: NDArray[np.float32] | None = None
-        for texts in batches:
-            feeds = tokens.feeds(texts, self.pad_id, width)
-            some = self.tower.run(["pooled", "form"], feeds)
-            if pooled is None or form is None:
+        fed, feeds = tee(batches)
+        results = self.tower.stream(
+            ["pooled", "form"], (tokens.feeds(texts, self.pad_id, width) for texts in feeds)
+        )
+        pooled = form = np.zeros((0, 0), np.float32)
+        for texts, some in zip(fed, results, strict=True):
+            if not pooled.size:
                 shape = (len(tokens), some[0].shape[1])
                 pooled, form = np.empty(shape, np.float32), np.empty(shape, np.float32)
             pooled[texts], form[texts] = some
             if on_batch:
-                on_batch(int(feeds["attention_mask"].sum()), feeds["attention_mask"].size)
-        assert pooled is not None and form is not None, "pairs have texts"
+                on_batch(*tokens.load(texts, width))
         return pooled, form

@@ -10,12 +10,14 @@ from scar.errors import InputError
 class Scoring:
     """How a pool is scored. What stands here enters the run's fingerprint, but for the thread count."""
 
-    engine: Literal["auto", "onnxruntime"] = "auto"
-    """Runtime that runs the graphs."""
-    precision: Literal["auto", "fp32"] = "auto"
-    """Number format of the graphs."""
-    graph: Literal["auto", "reference", "fused"] = "auto"
-    """Which graph to run; auto takes the fused one where it passed its gate."""
+    engine: Literal["auto", "onnxruntime", "openvino", "torch"] = "auto"
+    """Runtime that runs the graphs; auto takes the fastest that passed its gate on this kind of machine."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Number format; auto takes a reduced one only where its gate passed on this kind of machine."""
+    graph: Literal["auto", "reference", "fused", "int8", "w8", "dynamic", "fp16"] = "auto"
+    """Which graph to run; auto takes one that passed its gate, and dynamic only by name."""
+    device: str = "cpu"
+    """Where to run: cpu, cuda, cuda:1 or tensorrt. Never another than the one asked for."""
     aggregate: Literal["mean", "min", "last"] = "mean"
     """How the scores of --turns each become one: never a sum, which rewards length."""
     batch_tokens: int = 2048

@@ -1,14 +1,12 @@
 """The reference engine: a ranker in torch behind the same interface as the exported graphs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from scar.serving.cross import Cross
+from scar.serving.engines import Arrays, Feeds, in_order
 from scar.serving.models import Model
 from scar.serving.towers import Towers
 from scar.training.cross import CrossEncoder
@@ -28,11 +26,15 @@ class TorchEngine:
         self._function = function
         self._device = device
 
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+    def run(self, outputs: Sequence[str], feeds: Feeds) -> Arrays:
         """Run the function without gradients."""
         with torch.inference_mode():
             result = self._function(**{k: torch.from_numpy(v).to(self._device) for k, v in feeds.items()})
         return [result[name].cpu().numpy() for name in outputs]
+
+    def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:
+        """Run batches one after the other."""
+        return in_order(lambda feeds: self.run(outputs, feeds), batches, 1)
 
 
 def torch_model(ranker: Ranker, pad_id: int, batch_tokens: int, device: torch.device | None = None) -> Model:

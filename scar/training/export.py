@@ -16,6 +16,7 @@ from scar.errors import GateError, InputError
 from scar.files import read_json, sha256, write_json
 from scar.pools import read_pool
 from scar.records import Record
+from scar.serving.engines import Runtime
 from scar.serving.gates import Reference, gate, load_gate_rows
 from scar.serving.models import load_model
 from scar.settings import Reading
@@ -102,23 +103,23 @@ def check_tokenizer(bundle: Bundle, encoder: PairEncoder) -> None:
 
 def gated(graph: str, kind: Graphs, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
     """Run a graph of a folder, with what stands beside it, through its gate."""
-    candidate = load_model(folder, kind, graph, pad_id=pad_id, batch_tokens=BATCH_TOKENS)
+    candidate = load_model(folder, kind, graph, pad_id=pad_id, batch_tokens=BATCH_TOKENS, runtime=Runtime())
     return gate(graph, sha256(folder / graph), reference, candidate)
 
 
 def _fused(kind: Graphs, folder: Path, reference: Reference, pad_id: int) -> dict[str, Any]:
     """Fuse the graph's attention, normalisation and activation, count what was fused, and gate the result."""
     try:
-        counts = fuse(folder / kind.reference, folder / kind.fused)
+        counts = fuse(folder / kind.reference, folder / kind.variant("fused"))
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         # The rewriter meets graphs that it was not made for; the reference graph is none the worse for it.
         log.warning("the optimiser failed: %s", error)
         return {
-            "graph": kind.fused,
+            "graph": kind.variant("fused"),
             "passed": False,
             "reason": f"the optimiser failed: {type(error).__name__}",
         }
-    record = gated(kind.fused, kind, folder, reference, pad_id) | {"fused": counts}
+    record = gated(kind.variant("fused"), kind, folder, reference, pad_id) | {"fused": counts}
     if not any(counts.get(name) for name in ATTENTION):
         # The optimiser leaves a graph as it is without a word: that must not pass for fused.
         record |= {"passed": False, "reason": "no attention was fused: this architecture is not covered"}

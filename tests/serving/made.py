@@ -5,7 +5,7 @@ import shutil
 
 from onnx import TensorProto, helper
 
-from scar.bundle import FUSED_MODEL, MANIFEST, MODEL, RANKER, TOKENIZER, seal
+from scar.bundle import MANIFEST, MODEL, RANKER, TOKENIZER, seal
 
 
 def remade(bundle, folder, *, text=None, tokenizer=None, graph=None, **changed):
@@ -22,7 +22,7 @@ def remade(bundle, folder, *, text=None, tokenizer=None, graph=None, **changed):
         known["normalizer"] |= tokenizer
         (folder / TOKENIZER).write_text(json.dumps(known))
     if graph:
-        (folder / FUSED_MODEL).unlink(missing_ok=True)
+        (folder / "model.fused.onnx").unlink(missing_ok=True)
         (folder / MODEL).write_bytes(graph)
     (folder / MANIFEST).unlink()
     seal(folder)

@@ -55,6 +55,9 @@ class SumOfIds:
             mask.sum(1).astype(np.float32)[:, None],
         ]
 
+    def stream(self, outputs, batches):
+        return (self.run(outputs, feeds) for feeds in batches)
+
 
 class Difference:
     """A head: the response's sum less the instruction's."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scar.bundle import MODEL
 from scar.encoding import Pairs
 from scar.serving.cross import Cross
+from scar.serving.engines import Runtime
 from scar.training.backbone import Backbone, keep_layers
 from scar.training.cross import CrossEncoder, HeadShape
 from scar.training.graphs import write_graphs
@@ -33,5 +34,5 @@ def embed(ranker: CrossEncoder, pairs: Pairs, *, pad_id: int) -> NDArray[np.floa
     """Give the embedding of every pair's sequence, (n, H); each distinct sequence goes through the encoder once."""
     with tempfile.TemporaryDirectory() as temp:
         write_graphs(ranker, Path(temp), token_types=pairs.tokens.second is not None)
-        graph = Cross.load(Path(temp), MODEL, pad_id=pad_id, batch_tokens=BATCH_TOKENS)
+        graph = Cross.load(Path(temp), MODEL, pad_id=pad_id, batch_tokens=BATCH_TOKENS, runtime=Runtime())
         return graph.embed(pairs.tokens)[pairs.x]

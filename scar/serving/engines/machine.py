@@ -1,0 +1,77 @@
+"""The processors that this process has: how many, and what they can do."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+FEATURES = {
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "bf16",
+    "i8mm",
+}
+"""Features on which fast kernels, and so rounding, depend; the last two are of ARM."""
+BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""A processor with one of them multiplies bf16 numbers; without, bf16 is emulated, slower than fp32."""
+
+
+def processors() -> int:
+    """Count the processors that this process may use: its affinity, and the quota of its control groups."""
+    have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(have, round(quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")) or have)))
+
+
+def quota(root: Path, own: Path) -> float | None:
+    """Give the processors that a control group grants this process; None where none sets a limit.
+
+    A container is told of all processors of its host, and is stopped for most of each period when it uses them.
+    """
+    try:
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        return None
+    limits: list[float] = []
+    for _, controllers, path in (line for line in lines if len(line) == 3):
+        if controllers in ("", "cpu", "cpu,cpuacct"):
+            base = root if not controllers else root / controllers
+            inside = [base / path.strip("/"), *(base / path.strip("/")).parents]
+            limits += [limit for folder in inside if (limit := _limit(folder)) is not None]
+    return min(limits, default=None)
+
+
+def _limit(folder: Path) -> float | None:
+    """Read the quota of one control group, of version 2 or 1."""
+    try:
+        if (folder / "cpu.max").is_file():
+            most, period = (folder / "cpu.max").read_text().split()
+        else:
+            most = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+    except OSError:
+        return None
+    return None if most in ("max", "-1") else int(most) / int(period)
+
+
+def processor() -> dict[str, Any]:
+    """Give the processor features on which fast kernels, and so rounding, depend."""
+    return {"machine": platform.machine(), "features": sorted(FEATURES & _flags())}
+
+
+def has_bf16() -> bool:
+    """Tell whether the processor multiplies bf16 numbers itself."""
+    return bool(BF16 & _flags())
+
+
+def _flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return set()
+    lines = (line for line in text.splitlines() if line.lower().startswith(("flags", "features")))
+    return set(next(lines, ":").split(":", 1)[1].split())

@@ -1,0 +1,73 @@
+"""ONNX Runtime."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from scar.errors import InputError
+from scar.serving.engines.engine import Arrays, Feeds, in_order
+
+
+def onnxruntime() -> Any:
+    """Import the library; InputError names the extras where it is missing."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError(
+            "no runtime is installed: pip install 'scar-rank[cpu]' (or 'scar-rank[gpu]' for CUDA)"
+        ) from None
+    return onnxruntime
+
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+
+class OnnxRuntime:
+    """A graph in ONNX Runtime: on the CPU, one batch a thread; on a GPU, by the provider that was asked for."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, precision: str = "fp32", *, threads: int = 1, device: str = "cpu") -> None:
+        """`threads` batches run at a time, each on one: batches share nothing, the parts of one wait for each other."""
+        runtime = onnxruntime()
+        self.precision = precision
+        self._requests = threads if device == "cpu" else 1
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        # Every batch has another shape: a memory pattern for each would only grow.
+        options.enable_mem_pattern = False
+        options.enable_cpu_mem_arena = False
+        options.log_severity_level = 3
+        self._session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
+
+    def run(self, outputs: Sequence[str], feeds: Feeds) -> Arrays:
+        """Run the graph."""
+        result: Arrays = self._session.run(list(outputs), dict(feeds))
+        return result
+
+    def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:
+        """Run batches, as many at a time as there are threads."""
+        return in_order(lambda feeds: self.run(outputs, feeds), batches, self._requests)
+
+
+def _providers(runtime: Any, device: str) -> list[Any]:
+    """Give the provider of a device, `cpu`, `cuda`, `cuda:1` or `tensorrt`, never another one in its place."""
+    kind, _, number = device.partition(":")
+    have = runtime.get_available_providers()
+    if kind not in PROVIDERS:
+        raise InputError(f"--device {device}: ONNX Runtime runs on {', '.join(PROVIDERS)}")
+    if PROVIDERS[kind] not in have:
+        raise InputError(
+            f"--device {device}: this ONNX Runtime has no {PROVIDERS[kind]} (it has {', '.join(have)}): "
+            "pip install 'scar-rank[gpu]' in the place of the cpu extra"
+        )
+    options = {} if kind == "cpu" else {"device_id": number or "0"}
+    if kind == "cuda":
+        # An arena that doubles takes the whole card for batches of many shapes.
+        options["arena_extend_strategy"] = "kSameAsRequested"
+    return [(PROVIDERS[kind], options)]

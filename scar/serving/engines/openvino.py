@@ -1,0 +1,68 @@
+"""OpenVINO, reading the same ONNX files."""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scar.errors import InputError
+from scar.serving.engines.engine import Arrays, Feeds, in_order
+from scar.serving.engines.machine import has_bf16
+
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Precision of a graph -> that of the operators that the graph itself does not quantise."""
+
+
+def openvino() -> Any:
+    """Import the library; InputError names the extra where it is missing."""
+    try:
+        import openvino
+    except ImportError:
+        raise InputError("--engine openvino: not installed: pip install 'scar-rank[openvino]'") from None
+    return openvino
+
+
+class OpenVino:
+    """A graph in OpenVINO on the CPU, several infer requests in flight."""
+
+    name = "openvino"
+
+    def __init__(self, path: Path, precision: str = "fp32", *, threads: int = 1, device: str = "cpu") -> None:
+        """`threads` batches run at a time, each on one."""
+        library = openvino()
+        if device != "cpu":
+            raise InputError(f"--device {device}: the openvino engine runs on the cpu")
+        if precision not in HINTS:
+            raise InputError(f"--precision {precision}: the openvino engine has {', '.join(HINTS)}")
+        if precision == "bf16" and not has_bf16():
+            raise InputError(
+                "--precision bf16: this processor has no AVX512-BF16 or AMX; it would be slower than fp32"
+            )
+        self.precision = precision
+        self._requests = threads
+        self._local = threading.local()
+        self._model = library.Core().compile_model(
+            str(path),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": HINTS[precision],
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": threads,
+                "PERFORMANCE_HINT": "THROUGHPUT",
+            },
+        )
+
+    def run(self, outputs: Sequence[str], feeds: Feeds) -> Arrays:
+        """Run the graph, on a request of the calling thread's own."""
+        if not hasattr(self._local, "request"):
+            self._local.request = self._model.create_infer_request()
+        request = self._local.request
+        request.infer(dict(feeds), share_inputs=True)
+        # Copies: the request writes its next results to the same memory.
+        return [np.array(request.get_tensor(name).data, dtype=np.float32) for name in outputs]
+
+    def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:
+        """Run batches, as many at a time as there are threads."""
+        return in_order(lambda feeds: self.run(outputs, feeds), batches, self._requests)

@@ -1,0 +1,50 @@
+"""How a graph is run: on which engine, in which precision, on which device; and with which libraries."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scar.errors import InputError
+from scar.serving.engines.engine import Engine
+from scar.serving.engines.machine import processors
+from scar.serving.engines.onnx import OnnxRuntime
+from scar.serving.engines.openvino import OpenVino
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Engine, precision, device and threads (0: the processors that this process may use)."""
+
+    engine: str = "onnxruntime"
+    precision: str = "fp32"
+    device: str = "cpu"
+    threads: int = 0
+
+    def open(self, path: Path) -> Engine:
+        """Open a graph file. Raises InputError where the engine or the device is not there."""
+        threads = self.threads or processors()
+        if self.engine == "onnxruntime":
+            return OnnxRuntime(path, self.precision, threads=threads, device=self.device)
+        if self.engine == "openvino":
+            return OpenVino(path, self.precision, threads=threads, device=self.device)
+        raise InputError(f"engine {self.engine!r} runs no graph file")
+
+    def head(self) -> "Runtime":
+        """Give the runtime of what must stay in fp32 beside a graph of another precision."""
+        return Runtime(self.engine, "fp32", self.device, self.threads)
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of the installed libraries that make a score."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import scar
+
+    found = {"scar-rank": scar.__version__, "numpy": np.__version__}
+    for name in ("tokenizers", "onnxruntime", "onnxruntime-gpu", "openvino"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
