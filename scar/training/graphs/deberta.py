@@ -128,8 +128,9 @@ class _Attention(nn.Module):
             bias = bias + _by_distance(query, self.position_keys, by_query)
         if self.position_queries is not None:
             bias = bias + _by_distance(key, self.position_queries, by_key).transpose(2, 3)
-        context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-        return context.transpose(1, 2).flatten(2), None
+        # Written out: the exporter cannot follow the layout of what the library's function gives.
+        context = torch.softmax(query @ key.transpose(2, 3) + bias, dim=-1) @ value
+        return context.transpose(1, 2).reshape(hidden_states.shape), None
 
 
 def _by_distance(vectors: Tensor, table: Tensor, rows: Tensor) -> Tensor:
