@@ -120,7 +120,9 @@ class _Attention(nn.Module):
         self, hidden_states: Tensor, attention_mask: Tensor, *_: object, **positions: Any
     ) -> tuple[Tensor, None]:
         """Attend: states (N, L, H x D), what masks the keys (N, 1, 1, L) -> (N, L, H x D)."""
-        split = [part(hidden_states).unflatten(-1, (self.heads, -1)) for part in (self.query, self.key, self.value)]
+        split = [
+            part(hidden_states).unflatten(-1, (self.heads, -1)) for part in (self.query, self.key, self.value)
+        ]
         query, key, value = (part.transpose(1, 2) for part in split)
         bias = attention_mask
         by_query, by_key = positions["relative_pos"]

@@ -143,4 +143,3 @@ def _rename_inner(graph: onnx_ir.Graph, outputs: Sequence[str]) -> None:
     for value in _values(graph):
         if value.name in outputs and not value.is_graph_output():
             value.name = f"inner_{value.name}"
-
