@@ -114,7 +114,7 @@ class _Attention(nn.Module):
         self.query.bias.div_(scale)
 
     def _split(self, table: Tensor) -> Tensor:
-        return table.unflatten(-1, (self.heads, -1)).transpose(0, 1).contiguous()
+        return table.reshape(len(table), self.heads, -1).transpose(0, 1).contiguous()
 
     def forward(
         self, hidden_states: Tensor, attention_mask: Tensor, *_: object, **positions: Any
@@ -152,13 +152,16 @@ def _position_tables(attention: Any, table: Tensor | None) -> tuple[Tensor | Non
     if table is None or not attention.relative_attention:
         return None, None
     if hasattr(attention, "in_proj"):
-        key, query = getattr(attention, "pos_proj", None), getattr(attention, "pos_q_proj", None)
+        names = ("pos_proj", "pos_q_proj")
     elif attention.share_att_key:
-        key, query = attention.key_proj, attention.query_proj
+        names = ("key_proj", "query_proj")
     else:
-        key, query = getattr(attention, "pos_key_proj", None), getattr(attention, "pos_query_proj", None)
-    kinds = attention.pos_att_type
-    return key(table) if "c2p" in kinds else None, query(table) if "p2c" in kinds else None
+        names = ("pos_key_proj", "pos_query_proj")
+    key, query = (
+        getattr(attention, name)(table) if kind in attention.pos_att_type else None
+        for kind, name in zip(("c2p", "p2c"), names, strict=True)
+    )
+    return key, query
 
 
 def _projections(attention: Any) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
