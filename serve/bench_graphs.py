@@ -83,9 +83,8 @@ def prepare(name: str, folder: Path, threads: int) -> dict[str, Run]:
     config = AutoConfig.for_model(
         kind, vocab_size=WORDS, max_position_embeddings=512, pad_token_id=0, **sizes
     )
-    ranker = CrossEncoder(
-        AutoModel.from_config(config), config.hidden_size, HeadShape("mean"), "quality"
-    ).eval()
+    encoder = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+    ranker = CrossEncoder(encoder, config.hidden_size, HeadShape("mean"), "quality").eval()
     with mock.patch("scar.training.graphs.write.with_fast_attention", lambda model: model):
         write_graphs(ranker, folder, token_types=False)
     (folder / "model.onnx").rename(folder / "plain.onnx")
