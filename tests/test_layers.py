@@ -11,7 +11,16 @@ import pytest
 import scar
 
 HOUSE = Path(scar.__file__).parent
-HEAVY = {"torch", "lightning", "transformers", "datasets", "torchmetrics", "onnxruntime", "openai", "openvino"}
+HEAVY = {
+    "torch",
+    "lightning",
+    "transformers",
+    "datasets",
+    "torchmetrics",
+    "onnxruntime",
+    "openai",
+    "openvino",
+}
 LIGHT_DOORS = [
     "scar",
     "scar.pools",

@@ -9,15 +9,8 @@ from scar.cli.parser import Parser, comma_list, from_flat
 from scar.settings import Reading, Scoring
 
 FLAGS = (
-    "engine",
-    "precision",
-    "graph",
-    "device",
-    "aggregate",
-    "batch_tokens",
-    "chunk_rows",
-    "threads",
-    "gates",
+    *("engine", "precision", "graph", "device", "aggregate"),
+    *("batch_tokens", "chunk_rows", "threads", "workers", "gates"),
 )
 
 

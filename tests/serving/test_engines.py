@@ -22,6 +22,7 @@ WAYS = [
     ("openvino", "fp32", "tower.onnx"),
     ("openvino", "fp32", "tower.fused.onnx"),
     ("openvino", "bf16", "tower.onnx"),
+    ("torch", "fp32", ""),
 ]
 FAR = 0.1
 """Largest difference of a row in reduced precision, in sigma: what a gate allows 99.9 % of the rows."""
@@ -36,19 +37,18 @@ class Way:
     precision: str
     graph: str
 
-    def model(self, threads=1):
+    def model(self, threads=1, device="cpu"):
         return load_model(
             self.bundle.path,
             self.bundle.graphs,
             self.graph,
             pad_id=0,
             batch_tokens=256,
-            runtime=Runtime(self.engine, self.precision, threads=threads),
+            runtime=Runtime(self.engine, self.precision, device, threads),
         )
 
     def open(self, threads=1, device="cpu"):
-        runtime = Runtime(self.engine, self.precision, device, threads)
-        return runtime.open(self.bundle.path / self.graph)
+        return self.model(threads, device).tower
 
 
 @pytest.fixture(params=WAYS, ids=" ".join)

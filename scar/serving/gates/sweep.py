@@ -10,7 +10,7 @@ from scar.bundle import GATE_ROWS, Bundle
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
 from scar.serving.candidates import Candidate, candidates, installed
-from scar.serving.engines import Runtime
+from scar.serving.engines import Runtime, budget
 from scar.serving.engines.onnx import failures
 from scar.serving.gates.gate import Reference, judge, record_of, unverified
 from scar.serving.gates.limits import is_trained
@@ -116,7 +116,7 @@ class _Bench:
                 graphs,
                 candidate.graph,
                 pad_id=encoder.settings.pad_id,
-                batch_tokens=asked.batch_tokens,
+                batch_tokens=asked.batch_tokens or budget(candidate.engine, candidate.device).batch_tokens,
                 runtime=Runtime(candidate.engine, candidate.precision, candidate.device, asked.threads),
             )
 
