@@ -11,7 +11,16 @@ import pytest
 import scar
 
 HOUSE = Path(scar.__file__).parent
-HEAVY = {"torch", "lightning", "transformers", "datasets", "torchmetrics", "onnxruntime", "openai"}
+HEAVY = {
+    "torch",
+    "lightning",
+    "transformers",
+    "datasets",
+    "torchmetrics",
+    "onnxruntime",
+    "openai",
+    "openvino",
+}
 LIGHT_DOORS = [
     "scar",
     "scar.pools",
@@ -21,6 +30,8 @@ LIGHT_DOORS = [
     "scar.serving.run",
     "scar.serving.filter",
     "scar.serving.evaluate",
+    "scar.serving.gates.sweep",
+    "scar.serving.doctor",
     "scar.tiers.ask",
     "scar.tiers.join",
     "scar.tiers.send",

@@ -22,6 +22,7 @@ COMMANDS = {
         "tell candidates from the rows you have, in folds; score how new each is",
     ),
     "export": ("scar.cli.export", "export", "write a bundle's ONNX graphs, each behind its gate"),
+    "gate": ("scar.cli.gate", "gate", "which engines and precisions of this machine give a bundle's scores"),
     "import": (
         "scar.cli.import_",
         "import_",
@@ -45,6 +46,11 @@ COMMANDS = {
     "score": ("scar.cli.score", "score", "score every row of a pool into a run folder"),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
+    "doctor": (
+        "scar.cli.doctor",
+        "doctor",
+        "what this machine has to score with, and what auto would choose",
+    ),
     "tiers ask": ("scar.cli.tiers", "ask", "write what a language model is asked about human answers"),
     "tiers run": ("scar.cli.tiers", "run", "send those requests to an OpenAI-compatible endpoint"),
     "tiers join": ("scar.cli.tiers", "join", "build a tiers file out of human answers and the replies"),

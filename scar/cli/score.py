@@ -10,7 +10,7 @@ from scar.settings import Reading, Scoring
 
 FLAGS = (
     *("engine", "precision", "graph", "device", "aggregate"),
-    *("batch_tokens", "chunk_rows", "threads", "workers"),
+    *("batch_tokens", "chunk_rows", "threads", "workers", "gates"),
 )
 
 
@@ -73,7 +73,9 @@ def print_run(report: Any) -> None:
         print(f"{report.run} is finished already: the same pool, ranker and settings")
     for name, choice in report.choice.items():
         who = f"{name}: " if len(report.choice) > 1 else ""
-        print(f"engine: {who}{choice['engine']} {choice['precision']}, {choice['graph']} ({choice['why']})")
+        print(
+            f"engine: {who}{choice['engine']} {choice['precision']}, {choice['graph'] or 'weights'} ({choice['why']})"
+        )
     aside = sum(counts.set_aside.values())
     print(
         f"read {counts.rows:,} rows, {counts.records:,} records: {counts.scored:,} scored, {aside:,} set aside"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar import formats
-from scar.bundle import Bundle
+from scar.bundle import WEIGHTS, Bundle
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError
 from scar.records import Address, Reason, Record, SetAside
@@ -88,9 +88,9 @@ class Scorer:
 
     def files(self) -> dict[str, str]:
         """Give the hashes of the bundle's files that a score depends on."""
-        return self.bundle.digest(
-            "ranker.json", "tokenizer.json", self.choice.graph, *self.bundle.graphs.beside
-        )
+        graph = self.choice.graph
+        model = (graph, *self.bundle.graphs.beside) if graph else (WEIGHTS, "config.json")
+        return self.bundle.digest("ranker.json", "tokenizer.json", *model)
 
     def score(self, rows: Iterable[RecordLike], *, strict: bool = False) -> NDArray[np.float32]:
         """Score records or plain rows: shape (n,), higher is better, in input order.

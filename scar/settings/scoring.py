@@ -8,7 +8,7 @@ from scar.errors import InputError
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a pool is scored. What stands here enters the run's fingerprint, but for the thread count."""
+    """How a pool is scored. What stands here enters the run's fingerprint, but for the thread count and the gates."""
 
     engine: Literal["auto", "onnxruntime", "openvino", "torch"] = "auto"
     """Runtime that runs the graphs; auto takes the fastest that passed its gate on this kind of machine."""
@@ -26,6 +26,8 @@ class Scoring:
     """Rows of a chunk, sorted by length together, committed together; 0 takes the engine's own."""
     carry: tuple[str, ...] = ()
     """Columns of the pool to write beside the scores."""
+    gates: str = ""
+    """File of records that `scar gate --gates FILE` wrote, read beside the bundle's. Not in the fingerprint."""
     threads: int = 0
     """Threads of the engine; 0 takes the processors this process may use. Not in the fingerprint."""
     workers: int = 1
@@ -42,7 +44,7 @@ class Scoring:
             raise InputError(f"--carry names a column twice: {','.join(self.carry)}")
 
     def fingerprint(self) -> dict[str, Any]:
-        """Give the settings that may change an output byte."""
+        """Give the settings that may change an output byte; what the gates led to, a plan has by itself."""
         # An engine's batches stand beside what is said of each ranker: they may be the engine's own.
-        apart = ("threads", "workers", "batch_tokens")
+        apart = ("threads", "workers", "batch_tokens", "gates")
         return {name: value for name, value in asdict(self).items() if name not in apart}

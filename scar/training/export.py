@@ -4,20 +4,16 @@ import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from scar.bundle import GATE_ROWS, GATES, TOKENIZER_CHECK, Bundle, Graphs, changing
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
 from scar.files import read_json, sha256, write_json
-from scar.pools import read_pool
-from scar.records import Record
 from scar.serving.engines import Runtime
-from scar.serving.gates import Reference, gate, load_gate_rows
+from scar.serving.gates import Reference, gate, is_trained, load_gate_rows
+from scar.serving.gates.rows import pool_pairs
 from scar.serving.models import load_model
 from scar.settings import Reading
 from scar.training.engine import torch_model
@@ -50,7 +46,8 @@ def export(
     pairs = _gate_pairs(bundle, encoder, rows, reading or Reading())
     check_tokenizer(bundle, encoder)
     ranker = load_ranker(bundle)
-    reference = Reference.of(torch_model(ranker, encoder.settings.pad_id, BATCH_TOKENS), pairs, encoder)
+    model = torch_model(ranker, encoder.settings.pad_id, BATCH_TOKENS)
+    reference = Reference.of(model, pairs, encoder, trained=is_trained(bundle.ranker))
     with tempfile.TemporaryDirectory(dir=bundle.path.parent, prefix=f".{bundle.path.name}.export") as temp:
         folder = Path(temp)
         write_graphs(ranker, folder, token_types=encoder.settings.token_types)
@@ -78,11 +75,7 @@ def _wanted(graphs: str) -> list[str]:
 def _gate_pairs(bundle: Bundle, encoder: PairEncoder, rows: Path | None, reading: Reading) -> Pairs:
     if rows is None:
         return load_gate_rows(bundle.path / GATE_ROWS)
-    records = [item for item in islice(read_pool(rows, reading), 4 * GATE_PAIRS) if isinstance(item, Record)]
-    if len(records) < 2:
-        raise InputError(f"{rows}: a gate needs at least 2 readable rows, there are {len(records)}")
-    chosen = np.unique(np.linspace(0, len(records) - 1, min(GATE_PAIRS, len(records))).round().astype(int))
-    return encoder.encode([(records[n].turns, records[n].response) for n in chosen])
+    return pool_pairs(encoder, rows, reading, GATE_PAIRS)
 
 
 def check_tokenizer(bundle: Bundle, encoder: PairEncoder) -> None:

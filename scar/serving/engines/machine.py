@@ -24,7 +24,12 @@ BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 def processors() -> int:
     """Count the processors that this process may use: its affinity, and the quota of its control groups."""
     have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(have, round(quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")) or have)))
+    return max(1, min(have, round(granted() or have)))
+
+
+def granted() -> float | None:
+    """Give the processors that the control groups of this process grant it; None where none sets a limit."""
+    return quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
 
 
 def quota(root: Path, own: Path) -> float | None:
@@ -61,6 +66,35 @@ def _limit(folder: Path) -> float | None:
 def processor() -> dict[str, Any]:
     """Give the processor features on which fast kernels, and so rounding, depend."""
     return {"machine": platform.machine(), "features": sorted(FEATURES & _flags())}
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Give what rounding depends on: the processor's features, or the GPU's name where a GPU computes."""
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return processor()
+    have = cards()
+    return {"card": have[int(number or 0)] if int(number or 0) < len(have) else "unknown"}
+
+
+def cards(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """Give the names of the GPUs that the NVIDIA driver shows this process, in the order of their addresses."""
+    try:
+        told = [(card / "information").read_text() for card in sorted(folder.iterdir())]
+    except OSError:
+        return []
+    lines = (line for text in told for line in text.splitlines() if line.startswith("Model:"))
+    return [line.partition(":")[2].strip() for line in lines]
+
+
+def memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Give the bytes of memory that are available, None where the system does not tell."""
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+    except OSError:
+        return None
+    told = lines.get("MemAvailable", "").split()
+    return int(told[0]) * 1024 if told else None
 
 
 def has_bf16() -> bool:

@@ -6,10 +6,27 @@ from typing import Any
 
 from scar.errors import InputError
 from scar.serving.engines.engine import Arrays, Feeds, InFlight
+from scar.serving.engines.libraries import version_of
+
+WHEELS = ("onnxruntime", "onnxruntime-gpu")
+"""Two builds of one package."""
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Give the errors with which the library refuses a graph or a batch: it has no common class of them."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    found = (getattr(state, name) for name in dir(state))
+    return tuple(error for error in found if isinstance(error, type) and issubclass(error, Exception))
 
 
 def onnxruntime() -> Any:
-    """Import the library; InputError names the extras where it is missing."""
+    """Import the library; InputError names the extras where it is missing, or there twice."""
+    if all(version_of(wheel) for wheel in WHEELS):
+        raise InputError(
+            f"{' and '.join(WHEELS)} are both installed, and overwrite each other: "
+            f"pip uninstall -y {' '.join(WHEELS)}, then install one extra, 'scar-rank[cpu]' or 'scar-rank[gpu]'"
+        )
     try:
         import onnxruntime
     except ImportError:

@@ -1,9 +1,7 @@
-"""How a graph is run: on which engine, in which precision, on which device; and with which libraries."""
+"""How a graph is run: on which engine, in which precision, on which device."""
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from scar.errors import InputError
 from scar.serving.engines.engine import Engine
@@ -33,18 +31,3 @@ class Runtime:
     def head(self) -> "Runtime":
         """Give the runtime of what must stay in fp32 beside a graph of another precision."""
         return Runtime(self.engine, "fp32", self.device, self.threads)
-
-
-def versions() -> dict[str, str]:
-    """Give the versions of the installed libraries that make a score."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    import scar
-
-    found = {"scar-rank": scar.__version__, "numpy": np.__version__}
-    for name in ("tokenizers", "onnxruntime", "onnxruntime-gpu", "openvino"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
