@@ -24,7 +24,7 @@ def export(arguments: Sequence[str]) -> None:
         "--graphs",
         type=str,
         help="auto (default: reference, and fused if it can be), or some of reference,fused,int8,w8,dynamic,fp16: "
-        "int8 is calibrated on one row in eight; scores of dynamic depend on batch mates; fp16 is for a GPU, unverified",
+        "int8 is calibrated on one row in eight; dynamic: scores depend on batch mates; fp16: for a GPU, unverified",
     )
     parser.add_argument(
         "--rows", type=Path, help="pool to compare on and calibrate by; default: rows kept at training"

@@ -4,42 +4,68 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from scar.training.reduced.products import NORMALISATIONS, open_graph, pooling, save_graph
+from scar.training.reduced.products import drop_unused, open_graph, pooling, save_graph
 
 LOWEST = -1e4
 """What stands for minus infinity: the lowest fp32 number is minus infinity in fp16, and two of them make NaN."""
-FP32 = (
-    *NORMALISATIONS,
-    "Softmax",
-    "LogSoftmax",
-    "ReduceMean",
-    "ReduceSum",
-    "ReduceMax",
-    "Pow",
-    "Sqrt",
-    "Reciprocal",
-    "Range",
-    "CumSum",
-    "Min",
-    "Max",
+HALVED = set(
+    "MatMul Add Sub Mul Div Neg Gelu Erf Tanh Sigmoid Relu Gather Where Expand Tile GatherElements "
+    "Reshape Transpose Squeeze Unsqueeze Concat Split Slice".split()
 )
+"""Operators that may run in fp16: a list of what may, since softmax, normalisation and sums come in many spellings."""
+NUMBERS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
 
 def to_fp16(source: Path, target: Path) -> None:
     """Write a graph in fp16 with fp32 inputs and outputs; softmax, normalisation, pooling and head stay fp32."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
     model = open_graph(source)
     _raise_fills(model)
-    kept = [node.name for node in pooling(model.graph)]
-    converted: ModelProto = convert_float_to_float16(
-        model, keep_io_types=True, op_block_list=list(FP32), node_block_list=kept
-    )
-    onnx.checker.check_model(converted)
-    save_graph(converted, target)
+    kept = {node.name for node in pooling(model.graph)}
+    casts = _Casts(model)
+    ordered: list[NodeProto] = []
+    for node in model.graph.node:
+        half = node.op_type in HALVED and node.name not in kept
+        wanted = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+        for place, name in enumerate(node.input):
+            node.input[place], made = casts.to(name, wanted)
+            ordered.extend(made)
+        casts.types.update({name: wanted for name in node.output if name in casts.types})
+        ordered.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+    # What was noted of inner types is that of fp32.
+    del model.graph.value_info[:]
+    drop_unused(model.graph)
+    save_graph(model, target)
+
+
+class _Casts:
+    """The type of each float value so far, and its casts: one for each value and type."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self._graph = model.graph
+        self._weights = {weight.name: weight for weight in model.graph.initializer}
+        self._made: set[str] = set()
+        values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
+        kinds = {value.name: value.type.tensor_type.elem_type for value in values}
+        kinds |= {name: weight.data_type for name, weight in self._weights.items()}
+        self.types = {name: kind for name, kind in kinds.items() if kind == TensorProto.FLOAT}
+
+    def to(self, name: str, wanted: int) -> tuple[str, list[NodeProto]]:
+        """Give the name under which a value has the wanted type, and the cast if it is a new one."""
+        if self.types.get(name, wanted) == wanted:
+            return name, []
+        other = f"{name}.{'fp16' if wanted == TensorProto.FLOAT16 else 'fp32'}"
+        if other in self._made:
+            return other, []
+        self._made.add(other)
+        if name in self._weights:
+            values = numpy_helper.to_array(self._weights[name]).astype(NUMBERS[wanted])
+            self._graph.initializer.append(numpy_helper.from_array(values, other))
+            return other, []
+        return other, [helper.make_node("Cast", [name], [other], other, to=wanted)]
 
 
 def _raise_fills(model: ModelProto) -> None:

@@ -9,6 +9,7 @@ few steps: each channel is divided by a power of its range, and the weights mult
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _write(
     """Bring an input to 8 bits once, and each matrix that it meets."""
     name = nodes[0].input[0]
     shared = [f"{name}.step", f"{name}.zero"]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         f"{name}.smooth": 1 / scales.smooth,
         shared[0]: np.array(scales.step),
         shared[1]: np.array(scales.zero),
