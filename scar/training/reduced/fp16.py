@@ -15,7 +15,6 @@ HALVED = set(
     "Reshape Transpose Squeeze Unsqueeze Concat Split Slice".split()
 )
 """Operators that may run in fp16: a list of what may, since softmax, normalisation and sums come in many spellings."""
-NUMBERS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
 
 def to_fp16(source: Path, target: Path) -> None:
@@ -62,7 +61,9 @@ class _Casts:
             return other, []
         self._made.add(other)
         if name in self._weights:
-            values = numpy_helper.to_array(self._weights[name]).astype(NUMBERS[wanted])
+            values = numpy_helper.to_array(self._weights[name]).astype(
+                helper.tensor_dtype_to_np_dtype(wanted)
+            )
             self._graph.initializer.append(numpy_helper.from_array(values, other))
             return other, []
         return other, [helper.make_node("Cast", [name], [other], other, to=wanted)]
