@@ -52,11 +52,12 @@ def export(
         write_graphs(ranker, folder, token_types=encoder.settings.token_types)
         records = [gated(kind.reference, kind, folder, reference, encoder.settings.pad_id)]
         if records[0]["passed"]:
-            variants = Variants(kind, folder, reference, encoder.settings.pad_id, calibration)
+            described = ranker.encoder.config
+            variants = Variants(kind, folder, reference, encoder.settings.pad_id, calibration, described)
             records.extend(variants.make(name) for name in names if name != "reference")
         _keep(bundle, folder, records)
     failed = [record for record in records if not record["passed"] and not record.get("unverified")]
-    if failed and (graphs != "auto" or failed[0]["graph"] == kind.reference):
+    if failed and (graphs != "auto" or failed[0]["graph"] == kind.reference or "unfused" in failed[0]):
         raise GateError(
             f"{failed[0]['graph']} is not used: {failed[0]['reason']} (figures in {bundle.path / GATES})"
         )

@@ -1,4 +1,4 @@
-"""Ranker -> ONNX files: tower and head by PyTorch's exporter, and the fused tower. Judges nothing."""
+"""Ranker -> ONNX files by PyTorch's exporter. Judges nothing."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from scar.bundle import HEAD, MODEL, TOWER
 from scar.errors import GateError
 from scar.training.cross import CrossEncoder
 from scar.training.engine import Ranker
+from scar.training.graphs.deberta import with_fast_attention
 from scar.training.style.model import StyleRanker
 
 
@@ -51,6 +52,7 @@ class _ModelGraph(nn.Module):
 
 def write_graphs(ranker: Ranker, folder: Path, *, token_types: bool) -> None:
     """Write tower.onnx and head.onnx of a style ranker, model.onnx of the others; both axes of every input dynamic."""
+    ranker = cast(Ranker, with_fast_attention(ranker))
     # 2 and 7: an example axis of 1, or two equal ones, would be taken for fixed.
     ids = torch.arange(14).reshape(2, 7) % 4 + 1
     if isinstance(ranker, CrossEncoder):
@@ -141,13 +143,3 @@ def _rename_inner(graph: onnx_ir.Graph, outputs: Sequence[str]) -> None:
     for value in _values(graph):
         if value.name in outputs and not value.is_graph_output():
             value.name = f"inner_{value.name}"
-
-
-def fuse(source: Path, target: Path) -> dict[str, int]:
-    """Fuse a graph for ONNX Runtime; gives how many of each fused operator there are."""
-    from onnxscript.rewriter.ort_fusions import optimize_for_ort
-
-    model, _ = optimize_for_ort(onnx_ir.load(str(source)))
-    onnx_ir.save(model, str(target))
-    nodes = [node.op_type for node in onnx.load(str(target)).graph.node if node.domain == "com.microsoft"]
-    return {name: nodes.count(name) for name in sorted(set(nodes))}
