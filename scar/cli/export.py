@@ -20,8 +20,15 @@ def export(arguments: Sequence[str]) -> None:
         "export", "Write a bundle's ONNX graphs into it, each compared with the model on real rows."
     )
     parser.add_argument("bundle", type=Path, help="folder made by `scar train`")
-    parser.add_argument("--graphs", type=str, help="auto (default), reference, or reference,fused")
-    parser.add_argument("--rows", type=Path, help="pool to compare on; default: rows kept at training")
+    parser.add_argument(
+        "--graphs",
+        type=str,
+        help="auto (default: reference, and fused if it can be), or some of reference,fused,int8,w8,dynamic,fp16: "
+        "int8 is calibrated on one row in eight; dynamic: scores depend on batch mates; fp16: for a GPU, unverified",
+    )
+    parser.add_argument(
+        "--rows", type=Path, help="pool to compare on and calibrate by; default: rows kept at training"
+    )
     parser.add_argument(
         "--to-hub-folder",
         dest="folder",
@@ -69,14 +76,21 @@ def _export_graphs(values: dict[str, Any]) -> None:
         )
         table.add_row(
             record["graph"],
-            "passed" if record["passed"] else "refused",
+            "passed" if record["passed"] else "unverified" if record.get("unverified") else "refused",
             str(real["rows"] + hard["rows"]),
             _worst(real["max_difference"], hard["max_difference"]),
             _worst(real["sigma"] and 1e-4 * real["sigma"]),
-            record["reason"] or ", ".join(f"{n} {name}" for name, n in record.get("fused", {}).items()),
+            record["reason"] or _note(record),
         )
     console().print(table)
     print(f"bundle: {report.bundle}   next: scar score POOL --ranker {report.bundle} --out RUN")
+
+
+def _note(record: dict[str, Any]) -> str:
+    """Say what became of a graph's operators and products, and what to know about its scores."""
+    counts = {**record.get("fused", {}), **record.get("products", {})}
+    notes = [f"{n} {name}" for name, n in counts.items()]
+    return ", ".join([*notes, *(["scores depend on batch mates"] if record.get("batch_dependent") else [])])
 
 
 def _publish(values: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from scar.encoding import PairEncoder
 from scar.serving.gates import Reference, load_gate_rows
 from scar.training import export
 from scar.training.engine import torch_model
-from scar.training.export import gated
 from scar.training.save import load_ranker
+from scar.training.variants import gated
 from tests.make import pool_rows, write_jsonl
 from tests.serving.made import remade
 
