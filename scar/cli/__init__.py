@@ -45,6 +45,11 @@ COMMANDS = {
     "score": ("scar.cli.score", "score", "score every row of a pool into a run folder"),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
+    "bench": (
+        "scar.cli.bench",
+        "bench",
+        "how fast a bundle scores here, by every engine and graph, beside the peers",
+    ),
     "tiers ask": ("scar.cli.tiers", "ask", "write what a language model is asked about human answers"),
     "tiers run": ("scar.cli.tiers", "run", "send those requests to an OpenAI-compatible endpoint"),
     "tiers join": ("scar.cli.tiers", "join", "build a tiers file out of human answers and the replies"),
