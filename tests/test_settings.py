@@ -91,7 +91,9 @@ def test_given_triplets_take_the_place_of_the_defaults_and_none_at_all_is_off():
     assert StyleSettings(triplets={}).triplet_roles == {}
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch_tokens", 0), ("chunk_rows", 0), ("threads", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_tokens", -1), ("chunk_rows", -1), ("threads", -1), ("workers", 0)]
+)
 def test_a_scoring_number_out_of_range_is_named_with_its_value(name, value):
     with pytest.raises(InputError, match=f"--{name} .*got {value}"):
         Scoring(**{name: value})
@@ -102,10 +104,10 @@ def test_a_column_carried_twice_is_named():
         Scoring(carry=("source", "lang", "source"))
 
 
-def test_the_fingerprint_tells_every_setting_but_the_threads():
+def test_the_fingerprint_tells_every_setting_but_who_does_the_work():
     assert Scoring(threads=1).fingerprint() == Scoring(threads=7).fingerprint()
+    assert Scoring(workers=1).fingerprint() == Scoring(workers=2).fingerprint()
     others = [
-        {"batch_tokens": 64},
         {"chunk_rows": 64},
         {"carry": ("a",)},
         {"graph": "fused"},

@@ -8,7 +8,10 @@ from typing import Any
 from scar.cli.parser import Parser, comma_list, from_flat
 from scar.settings import Reading, Scoring
 
-FLAGS = ("engine", "precision", "graph", "device", "aggregate", "batch_tokens", "chunk_rows", "threads")
+FLAGS = (
+    *("engine", "precision", "graph", "device", "aggregate"),
+    *("batch_tokens", "chunk_rows", "threads", "workers"),
+)
 
 
 def add_scoring(parser: Parser) -> None:

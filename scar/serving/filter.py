@@ -12,7 +12,8 @@ from scar.selection.keep import KeepReport, Output, check_output, select
 from scar.selection.rules import Rule
 from scar.serving.plan import clear
 from scar.serving.rankers import Rankers, open_bundles
-from scar.serving.run import RunReport, Watch, score_pool
+from scar.serving.report import RunReport, Watch
+from scar.serving.run import score_pool
 from scar.serving.sidecar import OWN
 from scar.settings import Reading, Scoring
 

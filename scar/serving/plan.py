@@ -24,7 +24,8 @@ def make_plan(
     scoring: Scoring,
 ) -> Plan:
     """Read the pool once and fix what the run will do."""
-    facts, chunks = cut(files, scoring.chunk_rows)
+    chunk_rows = max(scorer.scoring.chunk_rows for scorer in scorers)
+    facts, chunks = cut(files, chunk_rows)
     fingerprint: dict[str, Any] = {
         "pool": {file.name: file.sha256 for file in facts},
         "reading": asdict(reading),
@@ -33,8 +34,8 @@ def make_plan(
         RANKERS: [scorer.name for scorer in scorers],
         "ranker": {scorer.name: _depends_on(scorer) for scorer in scorers},
     }
-    # Through JSON's eyes, so that a plan read back compares equal.
-    fingerprint["scoring"]["carry"] = list(scoring.carry)
+    # Through JSON's eyes, so that a plan read back compares equal; what an engine's table gave stands here too.
+    fingerprint["scoring"] |= {"carry": list(scoring.carry), "chunk_rows": chunk_rows}
     return Plan(tuple(pool), tuple(facts), tuple(chunks), tuple(fingerprint[RANKERS]), fingerprint)
 
 
@@ -45,6 +46,7 @@ def _depends_on(scorer: Scorer) -> dict[str, Any]:
         "engine": choice.engine,
         "precision": choice.precision,
         "graph": choice.graph,
+        "batch_tokens": scorer.scoring.batch_tokens,
     }
 
 

@@ -17,7 +17,7 @@ from scar.records import Address, Reason, Record, SetAside
 from scar.serving.answers import Encoded, Scores, encode_records, together
 from scar.serving.choice import Choice, choose
 from scar.serving.columns import beside, calibration_of
-from scar.serving.engines import Batch, Runtime
+from scar.serving.engines import Batch, Runtime, budget
 from scar.serving.models import Model, load_model
 from scar.settings import Scoring
 
@@ -42,12 +42,12 @@ class Scorer:
     """A ranker ready to score. Make one with `Scorer.load`."""
 
     def __init__(
-        self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: Model, aggregate: str = "mean"
+        self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: Model, scoring: Scoring
     ) -> None:
         self.bundle = bundle
         self.choice = choice
         self.encoder = encoder
-        self.aggregate = aggregate
+        self.scoring = scoring
         self.calibration = calibration_of(bundle)
         self._model = model
 
@@ -59,7 +59,17 @@ class Scorer:
     @classmethod
     def of_bundle(cls, bundle: Bundle, scoring: Scoring) -> "Scorer":
         """Load the graphs of an open bundle."""
-        choice = choose(bundle, scoring)
+        return cls.chosen(bundle, choose(bundle, scoring), scoring)
+
+    @classmethod
+    def chosen(cls, bundle: Bundle, choice: Choice, scoring: Scoring) -> "Scorer":
+        """Load the graphs that were chosen; what the settings leave open is the engine's own."""
+        own = budget(choice.engine, scoring.device)
+        scoring = replace(
+            scoring,
+            batch_tokens=scoring.batch_tokens or own.batch_tokens,
+            chunk_rows=scoring.chunk_rows or own.chunk_rows,
+        )
         encoder = PairEncoder.of_bundle(bundle)
         model = load_model(
             bundle.path,
@@ -69,7 +79,7 @@ class Scorer:
             batch_tokens=scoring.batch_tokens,
             runtime=Runtime(choice.engine, choice.precision, scoring.device, scoring.threads),
         )
-        return cls(bundle, choice, encoder, model, scoring.aggregate)
+        return cls(bundle, choice, encoder, model, scoring)
 
     @property
     def name(self) -> str:
@@ -127,7 +137,7 @@ class Scorer:
 
     def score_encoded(self, encoded: Encoded, on_batch: Batch | None = None) -> Scores:
         """Score tokenised records: those of a record's several answers become one, and that has a meaning."""
-        scores = together(self.score_pairs(encoded.pairs, on_batch), encoded, self.aggregate)
+        scores = together(self.score_pairs(encoded.pairs, on_batch), encoded, self.scoring.aggregate)
         return replace(scores, columns=beside(self.bundle.ranker, self.calibration, scores.scores))
 
     def score_pairs(self, pairs: Pairs, on_batch: Batch | None = None) -> Scores:

@@ -20,23 +20,29 @@ class Scoring:
     """Where to run: cpu, cuda, cuda:1 or tensorrt. Never another than the one asked for."""
     aggregate: Literal["mean", "min", "last"] = "mean"
     """How the scores of --turns each become one: never a sum, which rewards length."""
-    batch_tokens: int = 2048
-    """Most tokens of a batch, padding counted. Small batches stay in a CPU's cache."""
-    chunk_rows: int = 2048
-    """Rows of a chunk: sorted by length together, committed together."""
+    batch_tokens: int = 0
+    """Most tokens of a batch, padding counted; 0 takes the engine's own. Small batches stay in a CPU's cache."""
+    chunk_rows: int = 0
+    """Rows of a chunk, sorted by length together, committed together; 0 takes the engine's own."""
     carry: tuple[str, ...] = ()
     """Columns of the pool to write beside the scores."""
     threads: int = 0
     """Threads of the engine; 0 takes the processors this process may use. Not in the fingerprint."""
+    workers: int = 1
+    """Processes that score, each pinned to its share of the processors. Not in the fingerprint."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name, least in (("batch_tokens", 1), ("chunk_rows", 1), ("threads", 0)):
+        for name, least in (("batch_tokens", 0), ("chunk_rows", 0), ("threads", 0), ("workers", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        if self.workers > 1 and self.threads:
+            raise InputError("--threads and --workers: each worker's threads are its share of the processors")
         if len(set(self.carry)) != len(self.carry):
             raise InputError(f"--carry names a column twice: {','.join(self.carry)}")
 
     def fingerprint(self) -> dict[str, Any]:
         """Give the settings that may change an output byte."""
-        return {name: value for name, value in asdict(self).items() if name != "threads"}
+        # An engine's batches stand beside what is said of each ranker: they may be the engine's own.
+        apart = ("threads", "workers", "batch_tokens")
+        return {name: value for name, value in asdict(self).items() if name not in apart}

@@ -73,7 +73,7 @@ def calibrate_bundle(
             found, probability=_probability(scorer, labels, method, reading, old=found.probability)
         )
     if reference is not None:
-        found = replace(found, percentile=_percentiles(scorer, reference, reading, scoring.chunk_rows))
+        found = replace(found, percentile=_percentiles(scorer, reference, reading, scorer.scoring.chunk_rows))
     _write(scorer.bundle, found)
     asked = {"probability": labels, "percentile": reference}
     return CalibrationReport(bundle, found, tuple(name for name, given in asked.items() if given is not None))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scar.serving.cross import Cross
-from scar.serving.engines import Arrays, Feeds, in_order
+from scar.serving.engines import Arrays, Feeds
 from scar.serving.models import Model
 from scar.serving.towers import Towers
 from scar.training.cross import CrossEncoder
@@ -34,7 +34,7 @@ class TorchEngine:
 
     def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:
         """Run batches one after the other."""
-        return in_order(lambda feeds: self.run(outputs, feeds), batches, 1)
+        return (self.run(outputs, feeds) for feeds in batches)
 
 
 def torch_model(ranker: Ranker, pad_id: int, batch_tokens: int, device: torch.device | None = None) -> Model:

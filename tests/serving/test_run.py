@@ -18,9 +18,10 @@ from scar.records import Address, Reason, SetAside
 from scar.runs import CHUNKS, LEDGER, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan
 from scar.serving.answers import Scores
 from scar.serving.ledger import Counts, commit, digest, join_set_aside
+from scar.serving.pipeline import _trustworthy
 from scar.serving.plan import claim, clear, differing
-from scar.serving.run import _trustworthy, read_ahead
 from scar.serving.sidecar import Item, count, table, with_scores
+from scar.serving.stages import read_ahead
 
 FINGERPRINT = {
     "pool": {"a.jsonl": "00"},

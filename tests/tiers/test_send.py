@@ -264,6 +264,8 @@ def started(folder, server, replies, *more):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Where the tests run in the background the interrupt is ignored, and what they start would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     out = folder / "replies.jsonl"
     until = time.monotonic() + 30

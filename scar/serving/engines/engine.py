@@ -1,12 +1,13 @@
 """What every engine is: a graph that runs one batch, or a stream of them with several under way."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scar.serving.stages import map_ahead
 
 Batch = Callable[[int, int], None]
 """Told after every batch: real tokens, and tokens with padding."""
@@ -30,19 +31,15 @@ class Engine(Protocol):
         ...
 
 
-def in_order(run: Callable[[Feeds], Arrays], batches: Iterable[Feeds], requests: int) -> Iterator[Arrays]:
-    """Run batches with `requests` of them under way, and give their results in the order of the batches.
+class InFlight:
+    """Runs batches with some of them under way at a time, however many streams they come from."""
 
-    As many again wait, ready to run; no more are made until one is done, so memory does not grow with the stream.
-    """
-    if requests == 1:
-        yield from map(run, batches)
-        return
-    waiting: deque[Future[Arrays]] = deque()
-    with ThreadPoolExecutor(max_workers=requests) as threads:
-        for feeds in batches:
-            waiting.append(threads.submit(run, feeds))
-            if len(waiting) >= 2 * requests:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    def __init__(self, requests: int) -> None:
+        """`requests` batches run at a time; as many again wait, made and ready."""
+        self._depth = 2 * requests
+        # The engine's own threads: where two chunks overlap, the next one's batches fill the gaps of the first.
+        self._threads = ThreadPoolExecutor(max_workers=requests)
+
+    def stream(self, run: Callable[[Feeds], Arrays], batches: Iterable[Feeds]) -> Iterator[Arrays]:
+        """Give the results of the batches in their order; no more are made than can run soon."""
+        return map_ahead(self._threads, run, batches, self._depth)

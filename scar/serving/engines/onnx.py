@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scar.errors import InputError
-from scar.serving.engines.engine import Arrays, Feeds, in_order
+from scar.serving.engines.engine import Arrays, Feeds, InFlight
 
 
 def onnxruntime() -> Any:
@@ -35,7 +35,7 @@ class OnnxRuntime:
         """`threads` batches run at a time, each on one: batches share nothing, the parts of one wait for each other."""
         runtime = onnxruntime()
         self.precision = precision
-        self._requests = threads if device == "cpu" else 1
+        self._in_flight = InFlight(threads if device == "cpu" else 1)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -52,7 +52,7 @@ class OnnxRuntime:
 
     def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:
         """Run batches, as many at a time as there are threads."""
-        return in_order(lambda feeds: self.run(outputs, feeds), batches, self._requests)
+        return self._in_flight.stream(lambda feeds: self.run(outputs, feeds), batches)
 
 
 def _providers(runtime: Any, device: str) -> list[Any]:

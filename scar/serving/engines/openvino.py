@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scar.errors import InputError
-from scar.serving.engines.engine import Arrays, Feeds, in_order
+from scar.serving.engines.engine import Arrays, Feeds, InFlight
 from scar.serving.engines.machine import has_bf16
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -41,7 +41,7 @@ class OpenVino:
                 "--precision bf16: this processor has no AVX512-BF16 or AMX; it would be slower than fp32"
             )
         self.precision = precision
-        self._requests = threads
+        self._in_flight = InFlight(threads)
         self._local = threading.local()
         self._model = library.Core().compile_model(
             str(path),
@@ -65,4 +65,4 @@ class OpenVino:
 
     def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:
         """Run batches, as many at a time as there are threads."""
-        return in_order(lambda feeds: self.run(outputs, feeds), batches, self._requests)
+        return self._in_flight.stream(lambda feeds: self.run(outputs, feeds), batches)

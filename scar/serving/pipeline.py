@@ -1,0 +1,149 @@
+"""The stages of a run between the pool and the sidecar: read, tokenise, score. Chunks come out in the pool's order."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from scar.errors import RunError
+from scar.pools import Chunk, PoolFile, RowReader, rows_of
+from scar.records import Record
+from scar.serving.answers import Encoded, Scores, encode_records
+from scar.serving.engines import Batch
+from scar.serving.scorer import Scorer
+from scar.serving.sidecar import Item
+from scar.serving.stages import map_ahead, read_ahead
+
+READ_AHEAD = 2
+"""Chunks that wait for the next stage."""
+SCORED_TOGETHER = 2
+"""Chunks whose batches share the engine: the next chunk's fill the gap when one comes to its end."""
+MOST_NON_FINITE = 0.01
+
+
+@dataclass(frozen=True)
+class Work:
+    """A chunk that was read: its records, and what the sidecar says of them but for the scores."""
+
+    chunk: Chunk
+    items: list[Item]
+    records: list[Record]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A chunk with its scores; the text is gone."""
+
+    chunk: Chunk
+    items: list[Item]
+    scores: dict[str, Scores]
+    """Of the records that could be read, by ranker."""
+    meter: "Meter"
+
+
+@dataclass
+class Meter:
+    """Tokens that went through the encoders; distinct texts run once, so fewer than the records have."""
+
+    tokens: int = 0
+    padded: int = 0
+
+    @property
+    def padding(self) -> float:
+        """Share of the tokens that were padding."""
+        return 1 - self.tokens / self.padded if self.padded else 0.0
+
+    def add(self, other: "Meter") -> None:
+        """Add what another one counted."""
+        self.tokens += other.tokens
+        self.padded += other.padded
+
+
+def read_chunks(files: Sequence[PoolFile], chunks: Sequence[Chunk], reader: RowReader) -> Iterator[Work]:
+    """Read the chunks in order."""
+    stream = rows_of(files)
+    for chunk in chunks:
+        items: list[Item] = []
+        records: list[Record] = []
+        for raw in islice(stream, chunk.rows):
+            row = reader.parse(raw)
+            records += [item for item in row.items if isinstance(item, Record)]
+            items += [Item.of(item, row.carried) for item in row.items]
+        yield Work(chunk, items, records)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A chunk ready for the engines; the text is gone."""
+
+    chunk: Chunk
+    items: list[Item]
+    encoded: list[Encoded]
+
+
+class Threads:
+    """Scores chunks in this process: one thread tokenises ahead while others keep the engines busy."""
+
+    def __init__(self, scorers: Sequence[Scorer], on_batch: Callable[[float, int, int], None]) -> None:
+        """`on_batch` is told of each batch, one at a time: its share of the rows, its tokens, these with padding."""
+        self._scorers = scorers
+        self._on_batch = on_batch
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def run(self, works: Iterable[Work]) -> Generator[Scored]:
+        """Score chunks; they come out in order."""
+        ready = read_ahead(map(self._tokenise, works), READ_AHEAD)
+        pool = ThreadPoolExecutor(SCORED_TOGETHER)
+        try:
+            yield from map_ahead(pool, self._score, ready, SCORED_TOGETHER)
+        finally:
+            # Who closes this early, by Ctrl-C say, does not wait for the end of a chunk.
+            self._stopped.set()
+            pool.shutdown()
+
+    def _tokenise(self, work: Work) -> _Ready:
+        return _Ready(
+            work.chunk, work.items, encode_records([scorer.encoder for scorer in self._scorers], work.records)
+        )
+
+    def _score(self, ready: _Ready) -> Scored:
+        meter = Meter()
+        total = sum(int(encoded.pairs.tokens.lengths.sum()) for encoded in ready.encoded)
+
+        def on_batch(tokens: int, padded: int) -> None:
+            if self._stopped.is_set():
+                raise RunError("stopped")
+            with self._lock:
+                meter.add(Meter(tokens, padded))
+                self._on_batch(ready.chunk.rows * tokens / total, tokens, padded)
+
+        return Scored(
+            ready.chunk, ready.items, score_all(self._scorers, ready.chunk, ready.encoded, on_batch), meter
+        )
+
+
+def score_all(
+    scorers: Sequence[Scorer], chunk: Chunk, encoded: Sequence[Encoded], on_batch: Batch
+) -> dict[str, Scores]:
+    """Score a chunk's records with every ranker. Raises RunError where what comes out is no scores."""
+    scores = {
+        scorer.name: scorer.score_encoded(each, on_batch)
+        for scorer, each in zip(scorers, encoded, strict=True)
+    }
+    for name, some in scores.items():
+        _trustworthy(chunk, name, some)
+    return scores
+
+
+def _trustworthy(chunk: Chunk, ranker: str, scores: Scores) -> None:
+    """Stop the run where the model's answers are no scores; nothing of the chunk is committed."""
+    bad = int((~np.isfinite(scores.scores)).sum())
+    if bad > max(1, MOST_NON_FINITE * len(scores.scores)):
+        raise RunError(
+            f"chunk {chunk.index} ({chunk.file}, line {chunk.line}): {bad} of {len(scores.scores)} scores of "
+            f"{ranker!r} are not finite; the run stopped, nothing of this chunk was written"
+        )
