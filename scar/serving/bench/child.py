@@ -3,21 +3,21 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from scar.errors import InputError
-from scar.pools import RowReader, find, rows_of
-from scar.records import Record
+from scar.pools import RowReader, find
 from scar.runs import Plan, read_columns
 from scar.serving.bench.job import RESULT, RUN_FOLDER, SCORES, SPEC, Job, Timing
 from scar.serving.bench.peers import PEERS
 from scar.serving.bench.ways import WAYS
-from scar.serving.run import Unwatched, score_pool
+from scar.serving.pipeline import Threads, read_chunks
+from scar.serving.report import Unwatched
+from scar.serving.run import score_pool
 from scar.serving.scorer import Scorer
 from scar.settings import Reading, Scoring
 
@@ -44,9 +44,12 @@ def run(job: Job, folder: Path) -> Timing:
     _as_asked(scoring, report.choice[name])
     scores = np.concatenate([part[name].to_numpy() for part in read_columns(out, plan, [name])])
     np.save(folder / SCORES, scores)
-    settings = {name: plan.fingerprint["scoring"][name] for name in ("batch_tokens", "chunk_rows")}
-    chunks = tuple(chunk.rows for chunk in plan.chunks)
-    return Timing(report.seconds, report.counts.rows, tokens.tokens, tokens.padded, chunks, settings)
+    settings = {
+        "batch_tokens": plan.fingerprint["ranker"][name]["batch_tokens"],
+        "chunk_rows": plan.fingerprint["scoring"]["chunk_rows"],
+    }
+    rows = report.counts.rows
+    return Timing(report.seconds, rows, tokens.tokens, tokens.padded, rows_of_chunks(plan), settings)
 
 
 def _as_asked(scoring: Scoring, choice: dict[str, str]) -> None:
@@ -56,27 +59,22 @@ def _as_asked(scoring: Scoring, choice: dict[str, str]) -> None:
 
 
 def by_way(job: Job, folder: Path) -> Timing:
-    """Read, tokenise and score a pool with its texts batched in another way; nothing is overlapped or committed."""
-    scorer = Scorer.load(job.bundle, Scoring(**job.scoring))
-    scorer = Scorer(scorer.bundle, scorer.choice, scorer.encoder, WAYS[job.way](scorer.model))
-    tokens, scores = _Tokens(), []
-    chunks = tuple(chunk.rows for chunk in Plan.read(Path(job.like)).chunks)
+    """Read, tokenise and score a pool as a run does, its texts batched in another way; nothing is committed."""
+    own = Scorer.load(job.bundle, Scoring(**job.scoring))
+    scorer = Scorer(own.bundle, own.choice, own.encoder, WAYS[job.way](own.model), own.scoring)
+    files, plan, tokens = find(job.pool), Plan.read(Path(job.like)), _Tokens()
+    reader = RowReader(files, Reading(**job.reading))
     started = time.perf_counter()
-    for records in _records(job, chunks):
-        scores.append(
-            scorer.score_records(records, lambda real, padded: tokens.batch(0, real, padded)).scores
-        )
+    with closing(Threads([scorer], tokens.batch).run(read_chunks(files, plan.chunks, reader))) as chunks:
+        scores = [chunk.scores[scorer.name].scores for chunk in chunks]
     seconds = time.perf_counter() - started
     np.save(folder / SCORES, np.concatenate(scores))
-    return Timing(seconds, sum(chunks), tokens.tokens, tokens.padded, chunks)
+    return Timing(seconds, plan.rows, tokens.tokens, tokens.padded, rows_of_chunks(plan))
 
 
-def _records(job: Job, chunks: Sequence[int]) -> Iterator[list[Record]]:
-    files = find(job.pool)
-    reader, rows = RowReader(files, Reading(**job.reading)), rows_of(files)
-    for size in chunks:
-        items = (item for row in islice(rows, size) for item in reader.parse(row).items)
-        yield [item for item in items if isinstance(item, Record)]
+def rows_of_chunks(plan: Plan) -> tuple[int, ...]:
+    """Give the rows of each chunk."""
+    return tuple(chunk.rows for chunk in plan.chunks)
 
 
 def main(folder: Path) -> None:
