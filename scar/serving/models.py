@@ -11,6 +11,7 @@ from scar.bundle import Graphs
 from scar.encoding import Pairs
 from scar.serving.cross import Cross
 from scar.serving.engines import Batch, Runtime
+from scar.serving.engines.pytorch import Torch, open_torch
 from scar.serving.towers import Towers
 
 
@@ -51,6 +52,12 @@ class Model(Protocol):
 def load_model(
     folder: Path, graphs: Graphs, graph: str, *, pad_id: int, batch_tokens: int, runtime: Runtime
 ) -> Model:
-    """Open a graph of a folder, with what stands beside it, to be run in the way that `runtime` says."""
+    """Open a graph of a folder, with what stands beside it, to be run in the way that `runtime` says.
+
+    On the torch engine it is the ranker itself that runs, whatever the graph.
+    """
+    if runtime.engine == Torch.name:
+        body, *head = open_torch(folder, runtime.precision, runtime.device)
+        return Towers(body, head[0], pad_id, batch_tokens) if head else Cross(body, pad_id, batch_tokens)
     kind: type[Towers] | type[Cross] = Towers if graphs.beside else Cross
     return kind.load(folder, graph, pad_id=pad_id, batch_tokens=batch_tokens, runtime=runtime)

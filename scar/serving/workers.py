@@ -40,7 +40,7 @@ class Workers:
             shares.put(share)
         threads = min(map(len, self.shares))
         scorers = [
-            (scorer.bundle, scorer.choice, replace(scorer.scoring, threads=threads))
+            (scorer.bundle, scorer.choice, replace(scorer.scoring, threads=threads, workers=1))
             for scorer in self.scorers
         ]
         pool = ProcessPoolExecutor(len(self.shares), context, _start, (shares, scorers))

@@ -86,9 +86,14 @@ class CrossEncoder(nn.Module):
         with torch.autocast(states.device.type, enabled=False):
             pooled = {"first_token": states[:, 0], "mean": mean}.get(self.shape.pooling)
             vector = out.pooler_output.float() if pooled is None else pooled
-            if self.shape.unit:
-                vector = nn.functional.normalize(vector, dim=1)
-            return Judgement(self.output(self.hidden(vector)).squeeze(-1), mean)
+            return Judgement(self.logit(vector), mean)
+
+    def logit(self, vector: Tensor) -> Tensor:
+        """Score sequences by the vector that stands for each: (N, H) -> (N,)."""
+        if self.shape.unit:
+            vector = nn.functional.normalize(vector, dim=1)
+        score: Tensor = self.output(self.hidden(vector)).squeeze(-1)
+        return score
 
 
 def build_cross(backbone: Backbone, settings: TrainSettings, kind: str, pooling: str) -> CrossEncoder:

@@ -1,15 +1,11 @@
 """The parts of a run: reading ahead, committing chunks, claiming and clearing a folder."""
 
 import json
-import threading
-import time
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scar.errors import InputError, RunError
 from scar.files import sha256, write_json
@@ -21,7 +17,6 @@ from scar.serving.ledger import Counts, commit, digest, join_set_aside
 from scar.serving.pipeline import _trustworthy
 from scar.serving.plan import claim, clear, differing
 from scar.serving.sidecar import Item, count, table, with_scores
-from scar.serving.stages import read_ahead
 
 FINGERPRINT = {
     "pool": {"a.jsonl": "00"},
@@ -60,51 +55,6 @@ def committed(run, index, items=()):
 
 def files(run):
     return sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
-
-
-@given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
-def test_reading_ahead_keeps_the_order(values, depth):
-    assert list(read_ahead(iter(values), depth)) == values
-
-
-def test_an_error_is_raised_after_the_items_before_it():
-    def source():
-        yield from (1, 2, 3)
-        raise InputError("line 4 is damaged")
-
-    seen = []
-    with pytest.raises(InputError, match="line 4 is damaged"):
-        for value in read_ahead(source(), 2):
-            seen.append(value)
-    assert seen == [1, 2, 3]
-
-
-@pytest.mark.parametrize("depth", [1, 3])
-def test_no_more_than_depth_items_are_made_ahead(depth):
-    made = []
-
-    def source():
-        for number in range(20):
-            made.append(number)
-            yield number
-
-    most = 0
-    for value in read_ahead(source(), depth):
-        time.sleep(0.002)
-        most = max(most, made[-1] - value)
-    assert most == depth
-
-
-def test_items_are_made_in_one_other_thread():
-    threads = list(read_ahead((threading.get_ident() for _ in range(5)), 2))
-    assert len(set(threads)) == 1 and threads[0] != threading.get_ident()
-
-
-def test_a_consumer_that_stops_is_not_kept_waiting():
-    ahead = read_ahead(iter(range(1000)), 2)
-    assert next(ahead) == 0
-    ahead.close()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
 
 
 def test_an_entry_names_the_checksums_of_the_files_it_stands_for(folder):

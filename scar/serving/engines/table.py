@@ -13,7 +13,7 @@ class Budget:
 
 _TABLE = {
     # A thread's batch should stay in its part of the cache.
-    ("onnxruntime", "cpu"): Budget(1024, 2048),
+    ("onnxruntime", "cpu"): Budget(512, 2048),
     ("openvino", "cpu"): Budget(1024, 2048),
     ("torch", "cpu"): Budget(1024, 2048),
     # A card wants enough to do at a time; unpadded, its batches need not be of one length.

@@ -1,0 +1,97 @@
+"""Several processes give the bytes that one gives."""
+
+import os
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scar.errors import InputError, RunError
+from scar.serving import workers
+from scar.serving.run import score_pool
+from scar.settings import Scoring
+from tests.make import pool_rows, write_jsonl
+
+FEW = Scoring(chunk_rows=16, carry=("source",))
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    return write_jsonl(tmp_path_factory.mktemp("pool") / "pool.jsonl", pool_rows(70))
+
+
+@given(st.lists(st.integers(0, 500), unique=True, min_size=1, max_size=80), st.data())
+def test_every_processor_goes_to_one_worker_and_shares_are_fair(numbers, data):
+    count = data.draw(st.integers(1, len(numbers)))
+    shares = workers.deal(numbers, count)
+    assert [number for share in shares for number in share] == numbers
+    sizes = [len(share) for share in shares]
+    assert len(shares) == count and max(sizes) - min(sizes) <= 1
+
+
+def test_more_workers_than_processors_are_refused():
+    with pytest.raises(InputError, match="--workers 3: there are 2 processors"):
+        workers.deal([0, 1], 3)
+
+
+def test_threads_and_workers_exclude_each_other():
+    with pytest.raises(InputError, match="--threads and --workers"):
+        Scoring(threads=2, workers=2)
+
+
+two = pytest.mark.skipif(len(workers._own()) < 2, reason="needs two processors")
+
+
+@two
+@pytest.mark.slow
+def test_workers_write_what_one_process_writes(pool, bundle, tmp_path):
+    one, several = tmp_path / "one", tmp_path / "several"
+    score_pool(pool, bundle, one, scoring=FEW)
+    report = score_pool(pool, bundle, several, scoring=Scoring(chunk_rows=16, carry=("source",), workers=2))
+    assert report.padding > 0 and len(list((one / "chunks").iterdir())) > 3
+    for file in sorted(path for path in one.rglob("*") if path.is_file() and path.name != "run.json"):
+        assert file.read_bytes() == (several / file.relative_to(one)).read_bytes(), file.name
+
+
+def dies(work):
+    os._exit(9)
+
+
+@two
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_run_with_a_word(pool, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_score", dies)
+    with pytest.raises(RunError, match="a worker process died"):
+        score_pool(pool, bundle, tmp_path / "run", scoring=Scoring(chunk_rows=16, workers=2))
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C in whoever takes the results."""
+
+
+class Interrupting:
+    """A watch that raises when the first chunk is committed."""
+
+    def __init__(self):
+        self.batches = 0
+
+    def start(self, rows):
+        pass
+
+    def batch(self, rows, tokens, padded):
+        time.sleep(0.01)
+        self.batches += 1
+
+    def chunk(self, counts):
+        raise Interrupted
+
+
+def test_who_stops_early_waits_for_a_batch_not_for_a_chunk(pool, bundle, tmp_path):
+    watch = Interrupting()
+    few_tokens = Scoring(chunk_rows=16, batch_tokens=16)
+    with pytest.raises(Interrupted):
+        score_pool(pool, bundle, tmp_path / "run", scoring=few_tokens, watch=watch)
+    before = watch.batches
+    time.sleep(0.1)
+    assert watch.batches == before < 70, "each batch holds one text at least; 16 rows have some 30"
