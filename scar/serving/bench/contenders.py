@@ -31,12 +31,13 @@ class Contender:
 
 
 def possible(bundle: Bundle, device: str) -> list[Contender]:
-    """List what a bundle's graphs could run as on a device, in the order of engines, graphs, precisions.
+    """List what a bundle's graphs could run as on a device, by engine; the fused graph, which is the usual one, first.
 
     Raises InputError where the bundle has no graphs.
     """
     graphs = bundle.graphs
     there = [name for name in VARIANTS if bundle.has(graphs.variant(name))]
+    there.sort(key=lambda name: name != "fused")
     if not there or not all(bundle.has(name) for name in graphs.beside):
         raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
     on_cpu = device == "cpu"

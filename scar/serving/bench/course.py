@@ -102,7 +102,7 @@ class Course:
         if not installed(peer):
             return {}, f"{peer}: not installed ({LIBRARIES[peer]}), so not timed"
         job = replace(self.job({}), way=peer, every=self.settings.every)
-        rows = f"every {self.settings.every}. record" if self.settings.every > 1 else "the same records"
+        rows = f"one record in {self.settings.every}" if self.settings.every > 1 else "the same records"
         if peer == "scar-tool":
             return {peer: job}, f"{peer}: {rows}, batches of 32, loaded and warm"
         sized = {size: replace(job, batch_size=size) for size in BATCH_SIZES}

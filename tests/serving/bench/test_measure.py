@@ -71,8 +71,8 @@ def test_the_command_times_contenders_and_ways(bundle, tmp_path, quick, capsys):
 
 @pytest.mark.slow
 def test_the_command_tunes(bundle, pool, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("scar.serving.bench.tune.BUDGETS", (64, 256))
-    monkeypatch.setattr("scar.serving.bench.tune.CHUNKS", (16, 64))
+    monkeypatch.setattr("scar.serving.bench.tuning.BUDGETS", (64, 256))
+    monkeypatch.setattr("scar.serving.bench.tuning.CHUNKS", (16, 64))
     flags = ["--tune", "--contenders", REFERENCE, "--rounds", "1", "--json", str(tmp_path / "t.json")]
     assert main(["bench", str(bundle), str(pool), *flags]) == 0
     told = json.loads((tmp_path / "t.json").read_text())

@@ -1,7 +1,7 @@
 """The grid that is timed, and the advice that comes of it."""
 
 from scar.serving.bench.job import Timing
-from scar.serving.bench.tune import BUDGETS, advice, budget_cells, chunk_cells, fastest
+from scar.serving.bench.tuning import BUDGETS, advice, budget_cells, chunk_cells, fastest
 
 
 def speeds(*rows_per_second):
