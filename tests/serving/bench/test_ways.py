@@ -17,7 +17,7 @@ def test_batches_in_order_of_arrival_keep_order_and_budget(lengths, budget):
     lengths = np.asarray(lengths, dtype=np.int64)
     batches = list(arrival_batches(lengths, budget))
     assert np.concatenate([*batches, np.zeros(0, int)]).tolist() == list(range(len(lengths)))
-    for batch, after in zip(batches, [*batches[1:], None], strict=True):
+    for batch, after in zip(batches, [*batches, None][1:], strict=True):
         assert len(batch) == 1 or lengths[batch].max() * len(batch) <= budget
         if after is not None:  # full: the next text would not have fitted
             assert max(lengths[batch].max(), lengths[after[0]]) * (len(batch) + 1) > budget
