@@ -1,22 +1,23 @@
-"""Peak memory of `scar score` on a pool, and on the same pool several times over.
+"""Peak memory and time of `scar score` on a pool, and on ten times as many rows.
 
-    python serve/bench_memory.py POOL --out FOLDER
+    python serve/bench_memory.py POOL
 
 The pipeline is in question, not the model: the encoder is one random layer over the demo encoder's tokenizer. Every
-run is a process of its own, its peak that of the operating system's accounting. `--ranker BUNDLE --rows N` measures
-the first N rows under a real bundle instead.
+run is a process of its own, its peak that of the operating system's accounting; a pool with too few rows is read
+again from its start. `--ranker BUNDLE --rows 2000` measures a real bundle on so many rows instead.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from scar.pools import find, rows_of
+from scar.pools import Row, find, rows_of
 
 
 def main() -> None:
@@ -25,45 +26,42 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pool", type=Path)
-    parser.add_argument("--times", type=int, default=3, help="how often the pool stands in the large one")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--ranker", type=Path, help="bundle to use instead of the one-layer encoder")
-    parser.add_argument("--rows", type=int, help="only the first rows of the pool, once")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp)
         ranker = arguments.ranker or one_layer_bundle(folder)
-        if arguments.rows:
-            small = folder / "rows.jsonl"
-            rows = islice(rows_of(find(arguments.pool)), arguments.rows)
-            small.write_bytes(b"".join(row.json() + b"\n" for row in rows))
-            measure("first rows", small, ranker, folder / "run-rows")
-            return
-        once = measure("pool", arguments.pool, ranker, folder / "run-once")
-        large = folder / "large"
-        large.mkdir()
-        for number in range(arguments.times):
-            (large / f"{number}-{arguments.pool.name}").symlink_to(arguments.pool.absolute())
-        more = measure(f"pool x {arguments.times}", large, ranker, folder / "run-more")
-        print(f"peak memory {more / once - 1:+.1%}")
+        figures = []
+        for rows in arguments.rows:
+            pool = folder / f"{rows}.jsonl"
+            with open(pool, "wb") as out:
+                out.writelines(row.json() + b"\n" for row in islice(repeated(arguments.pool), rows))
+            figures.append(measure(rows, pool, ranker, folder / f"run-{rows}"))
+    (few, peak, seconds), *others = zip(arguments.rows, *zip(*figures, strict=True), strict=True)
+    for rows, more, longer in others:
+        print(
+            f"{rows / few:.3g} times the rows: peak {more / peak - 1:+.1%}, time {longer / seconds:.2f} times"
+        )
 
 
-def measure(name: str, pool: Path, ranker: Path, out: Path) -> float:
-    """Score a pool in a process of its own; gives its peak resident memory in MiB."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scar", "score", str(pool), "--ranker", str(ranker), "--out", str(out)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    shown = process.stdout.read()
+def repeated(pool: Path) -> Iterator[Row]:
+    """Yield the rows of a pool, again and again."""
+    while True:
+        yield from rows_of(find(pool))
+
+
+def measure(rows: int, pool: Path, ranker: Path, out: Path) -> tuple[float, float]:
+    """Score a pool in a process of its own; gives its peak resident memory in MiB, and the seconds of scoring."""
+    command = [sys.executable, "-m", "scar", "score", str(pool), "--ranker", str(ranker), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
         sys.exit(f"scar score failed on {pool}")
-    peak = usage.ru_maxrss / 1024
-    read = next(line for line in shown.splitlines() if line.startswith("read "))
-    print(f"{name:<12}{peak:8.0f} MiB  {time.perf_counter() - started:7.1f} s   {read}", flush=True)
-    return peak
+    peak, seconds = usage.ru_maxrss / 1024, json.loads((out / "run.json").read_bytes())["seconds"]
+    print(f"{rows:>9,} rows{peak:8.0f} MiB  {seconds:7.1f} s", flush=True)
+    return peak, seconds
 
 
 def one_layer_bundle(folder: Path) -> Path:

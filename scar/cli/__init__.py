@@ -51,6 +51,11 @@ COMMANDS = {
         "doctor",
         "what this machine has to score with, and what auto would choose",
     ),
+    "bench": (
+        "scar.cli.bench",
+        "bench",
+        "how fast a bundle scores here, by every engine and graph, beside the peers",
+    ),
     "tiers ask": ("scar.cli.tiers", "ask", "write what a language model is asked about human answers"),
     "tiers run": ("scar.cli.tiers", "run", "send those requests to an OpenAI-compatible endpoint"),
     "tiers join": ("scar.cli.tiers", "join", "build a tiers file out of human answers and the replies"),

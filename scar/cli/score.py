@@ -46,8 +46,20 @@ def score(arguments: Sequence[str]) -> None:
         "score", "Score every record of a pool into a run folder; the pool itself is not touched."
     )
     add_scoring(parser)
-    parser.add_argument("--out", type=Path, required=True, help="run folder")
+    parser.add_argument("--out", type=Path, help="run folder; needed unless --dry-run")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="score a sample and say what the whole pool will need: tokens, time, memory; write nothing",
+    )
     values = parser.read(arguments)
+    if values["dry_run"]:
+        from scar.cli.dry_run import tell
+
+        tell(values["pool"], values["ranker"], from_flat(Reading, values), scoring_of(values))
+        return
+    if values["out"] is None:
+        parser.error("--out RUN is required: the folder that the scores go to")
     from scar.cli.progress import Bar
     from scar.serving.run import score_pool
 

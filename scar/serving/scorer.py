@@ -86,6 +86,11 @@ class Scorer:
         """The ranker's name."""
         return self.bundle.name
 
+    @property
+    def model(self) -> Model:
+        """The graphs, ready to run."""
+        return self._model
+
     def files(self) -> dict[str, str]:
         """Give the hashes of the bundle's files that a score depends on."""
         graph = self.choice.graph

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from scar.settings.bench import BenchSettings
 from scar.settings.quality import QualitySettings
 from scar.settings.reading import LayoutName, Reading
 from scar.settings.scoring import Scoring
@@ -15,6 +16,7 @@ __all__ = [
     "STYLE_TIERS",
     "STYLE_TRIPLETS",
     "TAKEN_NAMES",
+    "BenchSettings",
     "ConstraintMode",
     "LayoutName",
     "QualitySettings",
