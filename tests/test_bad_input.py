@@ -224,7 +224,8 @@ def test_an_unknown_command(error):
 
 
 def test_a_missing_argument(error):
-    assert "required: ranker, out" in error("score", "pool.jsonl")
+    assert "required: ranker" in error("score", "pool.jsonl")
+    assert "--out RUN is required" in error("score", "pool.jsonl", "--ranker", "b")
 
 
 def test_a_bug_of_ours_shows_its_traceback(monkeypatch):

@@ -57,6 +57,7 @@ def test_auc_of_an_empty_side_is_not_a_number():
     assert np.isnan(auc(np.zeros(0), np.ones(3))) and np.isnan(auc(np.ones(3), np.zeros(0)))
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(SCORES, min_size=4, max_size=4), min_size=1, max_size=6))
 def test_kendall_is_the_mean_of_scipys_tau_b_over_rows(table):
     tiers = ("a", "b", "c", "d")

@@ -72,6 +72,7 @@ def alike(a, b):
     return a.source == b.source and abs(np.log(len(a.responses[0]) / len(b.responses[0]))) < 0.25
 
 
+@pytest.mark.slow
 @given(LABELLED)
 def test_the_auc_of_labels_is_that_of_scikit_learn_for_every_contender(rows):
     items, scores = made(rows, "label")
@@ -114,6 +115,7 @@ def test_grades_agree_with_brute_force_and_scipy(rows):
         assert ranks["spearman"] is None
 
 
+@pytest.mark.slow
 @given(GRADED, st.integers(1, 40))
 def test_how_many_pairs_are_compared_at_once_does_not_matter(rows, chunk):
     items, scores = made(rows, "score")

@@ -206,6 +206,7 @@ def test_a_row_that_cannot_be_read_is_set_aside(tmp_path):
     assert [item.address.line for item in read_judged(path)] == [1, 2]
 
 
+@pytest.mark.slow
 def test_the_real_labels_and_preferences_are_read_whole(scar_data):
     labels = list(read_judged(scar_data / "quality.jsonl.gz"))
     assert len(labels) == 4332 and {row.label for row in labels} == {0.0, 1.0}

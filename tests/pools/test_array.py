@@ -24,6 +24,7 @@ JSON = st.recursive(
 SPACE = st.sampled_from(["", " ", "\n", "\r\n\t "])
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(JSON, SPACE, SPACE), max_size=6),
     SPACE,

@@ -143,6 +143,7 @@ def test_score_and_select_by_name_at_a_commit(bundle, tmp_path):
     assert read_jsonl(tmp_path / "k.jsonl") == pq.read_table(tmp_path / "k.parquet").to_pylist() == rows
 
 
+@pytest.mark.slow
 def test_a_data_set_whose_file_is_gone_is_one_line(bundle, tmp_path):
     with hub(b"PAR1" * 500) as (state, endpoint):
         state.gone = True

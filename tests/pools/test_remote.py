@@ -155,6 +155,7 @@ def test_a_store_that_does_not_answer_is_one_line():
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_store_that_refuses_is_one_line():
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self):

@@ -71,6 +71,7 @@ def line(draw):
     return (before + text[:-1] + twice + "}" + after).encode("utf-8", "surrogatepass").replace(b"\xed", b"?")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.lists(line(), min_size=1, max_size=4),
@@ -155,6 +156,7 @@ def table(draw):
     return pa.table(columns)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(table(), st.booleans(), st.booleans(), st.booleans(), st.data())
 def test_rows_of_a_table_keep_every_value_and_type(rows, arrow, sort, added, data):

@@ -455,6 +455,7 @@ def test_a_device_is_not_read_for_replies(error, tmp_path):
     assert code == 2 and "no file that a run can go on from" in line
 
 
+@pytest.mark.slow
 def test_a_full_disk_names_the_file_and_loses_nothing_written(tmp_path):
     requests(tmp_path, 20)
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); from scar.cli import main; "

@@ -27,6 +27,7 @@ def loop(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_human_answers_become_a_tiers_file(loop):
     rows = read_jsonl(loop / "tiers.jsonl")
     assert len(rows) == 20 and len(read_jsonl(loop / "replies.jsonl")) == 20 * 8

@@ -43,6 +43,7 @@ def test_a_planted_temperature_is_found_and_the_error_falls():
     assert errors["ece_before"] > 0.1 and errors["ece_after"] < 0.02
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.tuples(COARSE, st.integers(0, 1)), min_size=8, max_size=40))
 def test_no_temperature_of_a_grid_has_a_lower_log_loss(rows):

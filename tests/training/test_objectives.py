@@ -192,6 +192,7 @@ def test_margins_are_auto_use_or_ignore():
         choose_objective([pair()], margins="some")
 
 
+@pytest.mark.slow
 def test_the_real_preferences_teach_with_their_margins(scar_data):
     splits = read_judged_splits(
         scar_data / "preferences.jsonl.gz",

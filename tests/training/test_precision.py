@@ -26,6 +26,7 @@ def data(tmp_path):
     return write_jsonl(tmp_path / "tiers.jsonl", tier_rows(40))
 
 
+@pytest.mark.slow
 def test_bf16_trains_and_saves_fp32_weights(encoder, data, tmp_path):
     assert (
         main(command(encoder, data, tmp_path / "b", "--trainer.precision", "bf16-mixed", "--epochs", "5"))

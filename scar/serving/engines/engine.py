@@ -38,7 +38,7 @@ class InFlight:
         """`requests` batches run at a time; as many again wait, made and ready."""
         self._depth = 2 * requests
         # The engine's own threads: where two chunks overlap, the next one's batches fill the gaps of the first.
-        self._threads = ThreadPoolExecutor(max_workers=requests)
+        self._threads = ThreadPoolExecutor(requests, thread_name_prefix="engine")
 
     def stream(self, run: Callable[[Feeds], Arrays], batches: Iterable[Feeds]) -> Iterator[Arrays]:
         """Give the results of the batches in their order; no more are made than can run soon."""

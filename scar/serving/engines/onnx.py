@@ -87,4 +87,6 @@ def _providers(runtime: Any, device: str) -> list[Any]:
     if kind == "cuda":
         # An arena that doubles takes the whole card for batches of many shapes.
         options["arena_extend_strategy"] = "kSameAsRequested"
+        # TF32 keeps ten bits of fp32: no fp32 gate would hold.
+        options["use_tf32"] = "0"
     return [(PROVIDERS[kind], options)]

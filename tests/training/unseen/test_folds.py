@@ -23,6 +23,7 @@ def plain(rows):
     return [Record.plain(*row) for row in rows]
 
 
+@pytest.mark.slow
 @given(ROWS, st.randoms(use_true_random=False), st.sampled_from(["instruction", "response", "both"]))
 def test_shuffled_rows_keep_their_groups(rows, random, on):
     order = list(range(len(rows)))

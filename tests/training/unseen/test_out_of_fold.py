@@ -70,6 +70,7 @@ def check(fits, rows, on):
         assert not {(a, b) for a in scored for b in fitted if a == b or duplicates(rows[a], rows[b], on)}
 
 
+@pytest.mark.slow
 @given(st.lists(ROW, min_size=6, max_size=24), ON)
 def test_no_fit_of_the_linear_head_sees_a_row_that_it_scores_or_its_duplicate(rows, on):
     seen, fold = dealt(rows, on)
@@ -94,6 +95,7 @@ def test_no_fit_of_the_linear_head_sees_a_row_that_it_scores_or_its_duplicate(ro
     check(fits, rows, on)
 
 
+@pytest.mark.slow
 @given(st.lists(ROW, min_size=6, max_size=24), ON)
 def test_no_training_of_an_encoder_sees_a_row_that_it_scores_or_its_duplicate(tmp_path_factory, rows, on):
     seen, fold = dealt(rows, on)

@@ -61,6 +61,7 @@ def sidecar(out):
     return pq.read_table(out / "run" / "chunks").to_pandas()
 
 
+@pytest.mark.slow
 def test_each_candidate_is_scored_once_out_of_fold_and_the_rest_is_set_aside(done, files):
     table = sidecar(done.out)
     assert table["row"].tolist() == list(range(62))
@@ -71,6 +72,7 @@ def test_each_candidate_is_scored_once_out_of_fold_and_the_rest_is_set_aside(don
     assert (scored["unseen"].rank() - scored["unseen_percentile"].rank()).abs().max() == 0
 
 
+@pytest.mark.slow
 def test_novel_rows_score_higher_and_a_copy_of_a_seen_row_comes_out_as_seen(done):
     table = sidecar(done.out).set_index("id")
     novel, like = (table.loc[[row["id"] for row in some], "unseen"] for some in (NOVEL, LIKE))
@@ -78,6 +80,7 @@ def test_novel_rows_score_higher_and_a_copy_of_a_seen_row_comes_out_as_seen(done
     assert table.loc["copy", "p_seen"] > table.loc[[row["id"] for row in NOVEL], "p_seen"].quantile(0.9)
 
 
+@pytest.mark.slow
 def test_select_takes_the_most_novel_rows_out_of_the_run(done, tmp_path):
     report = scar.select(done.out / "run", scar.TopK(20), tmp_path / "kept.jsonl")
     assert report.kept == 20
@@ -85,6 +88,7 @@ def test_select_takes_the_most_novel_rows_out_of_the_run(done, tmp_path):
     assert sum(row["id"].startswith("whatever") for row in kept) >= 16
 
 
+@pytest.mark.slow
 def test_the_report_holds_what_is_printed(done):
     report = json.loads((done.out / "report.json").read_text())
     assert report["verdict"]["told_apart"] and report["verdict"]["low"] > 0.5
@@ -97,6 +101,7 @@ def test_the_report_holds_what_is_printed(done):
     assert report["calibration"] == odds and set(odds) >= {"temperature", "ece_before", "ece_after"}
 
 
+@pytest.mark.slow
 def test_the_bundle_of_all_rows_scores_the_next_pool(done):
     bundle = Bundle.open(done.out / "bundle")
     assert bundle.kind == "unseen" and bundle.ranker["prefer"] == "novel"
@@ -238,6 +243,7 @@ def test_a_folder_of_somebody_elses_is_left_alone(unseen, files, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
+@pytest.mark.slow
 def test_an_overwrite_takes_nothing_of_the_users_along(done, unseen, files, tmp_path):
     shutil.copytree(done.out, tmp_path / "out")
     (tmp_path / "out" / "kept.jsonl").write_text("mine")
@@ -367,6 +373,7 @@ def test_the_encoder_is_loaded_once_for_all_folds(unseen, files, tmp_path, monke
     assert len(loaded) == 1
 
 
+@pytest.mark.slow
 def test_a_graph_that_fails_its_gate_is_told_and_the_scores_stand(
     unseen, files, tmp_path, monkeypatch, capsys
 ):
