@@ -16,7 +16,7 @@ from scar.serving.gates.limits import told, unfit, verdict
 from scar.serving.models import Model
 from scar.tokens import length_batches
 
-SOME = 256
+SOME = 128
 """Pairs that are also run 64 texts a batch."""
 FEW = 16
 """Pairs that are also run in batches of 1 and 2, and padded to the longest length."""
