@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = {"Dockerfile": "cpu,openvino", "Dockerfile.gpu": "gpu,train"}
+EXTRAS = {"Dockerfile": "cpu,openvino", "Dockerfile.gpu": "train"}
 
 
 @pytest.fixture(params=EXTRAS)

@@ -79,11 +79,16 @@ def _export_graphs(values: dict[str, Any]) -> None:
             "passed" if record["passed"] else "unverified" if record.get("unverified") else "refused",
             str(real["rows"] + hard["rows"]),
             _worst(real["max_difference"], hard["max_difference"]),
-            _worst(real["sigma"] and 1e-4 * real["sigma"]),
+            _allowed(record, real["sigma"]),
             record["reason"] or _note(record),
         )
     console().print(table)
     print(f"bundle: {report.bundle}   next: scar score POOL --ranker {report.bundle} --out RUN")
+
+
+def _allowed(record: dict[str, Any], sigma: float | None) -> str:
+    """Write the largest difference that is allowed; in reduced precision other figures decide."""
+    return _worst(sigma and 1e-4 * sigma) if record.get("precision", "fp32") == "fp32" else "-"
 
 
 def _note(record: dict[str, Any]) -> str:

@@ -74,6 +74,5 @@ class Bar(Drawn):
         """Draw what is committed."""
         if self._task is None:
             return
-        self._rows = counts.rows
         aside = sum(counts.set_aside.values())
-        self._progress.update(self._task, completed=counts.rows, aside=f"{aside} set aside" if aside else "")
+        self._progress.update(self._task, aside=f"{aside} set aside" if aside else "")

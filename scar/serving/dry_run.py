@@ -1,7 +1,5 @@
 """What a long job will need, by a sample of its rows: nothing is written."""
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from scar.pools.places import Disk
 from scar.records import Record, SetAside
 from scar.serving.answers import Encoded, encode_records
 from scar.serving.choice import Choice
+from scar.serving.engines.machine import peak_memory
 from scar.serving.pipeline import READ_AHEAD, SCORED_TOGETHER
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
@@ -135,7 +134,7 @@ def _score(scorers: Sequence[Scorer], records: Sequence[Record]) -> list[Encoded
 
 def _memory(scorers: Sequence[Scorer], records: Sequence[Record], rows: int) -> int:
     """Give what this process has needed, and the chunks that a run holds at a time besides."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    used = peak_memory()
     text = sum(len(record.response) + sum(len(turn.text) for turn in record.turns) for record in records)
     chunk_rows = max(scorer.scoring.chunk_rows for scorer in scorers)
     # The text of one chunk, as bytes and as characters; the others that are under way are ids and arrays.

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -96,10 +97,10 @@ class Threads:
 
     def run(self, works: Iterable[Work]) -> Generator[Scored]:
         """Score chunks; they come out in order."""
-        ready = read_ahead(map(self._tokenise, works), READ_AHEAD)
         pool = ThreadPoolExecutor(SCORED_TOGETHER)
         try:
-            yield from map_ahead(pool, self._score, ready, SCORED_TOGETHER)
+            with closing(read_ahead(map(self._tokenise, works), READ_AHEAD)) as ready:
+                yield from map_ahead(pool, self._score, ready, SCORED_TOGETHER)
         finally:
             # Who closes this early, by Ctrl-C say, does not wait for the end of a chunk.
             self._stopped.set()

@@ -17,7 +17,7 @@ from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.report import RunReport, Unwatched, Watch, finished_before, summary
 from scar.serving.scorer import Scorer
 from scar.serving.sidecar import count, table, with_scores
-from scar.serving.workers import Workers
+from scar.serving.workers import Workers, shares
 from scar.settings import Reading, Scoring
 
 
@@ -37,6 +37,8 @@ def score_pool(
     Raises InputError where the pool, the bundle or the folder is not usable, RunError where the scores are not.
     """
     reading, scoring, watch, run = reading or Reading(), scoring or Scoring(), watch or Unwatched(), Path(out)
+    # Refused before anything long is done, or anything deleted.
+    dealt = shares(scoring.workers) if scoring.workers > 1 else []
     files = find(pool)
     check_run(run)
     reader = RowReader(files, reading, scoring.carry)
@@ -49,12 +51,10 @@ def score_pool(
     watch.start(plan.rows)
     started = time.perf_counter()
     counts, meter = Counts(), Meter()
-    several = scoring.workers > 1
-    stage: Workers | Threads
-    stage = Workers.of(scorers, scoring.workers) if several else Threads(scorers, watch.batch)
+    stage: Workers | Threads = Workers(scorers, dealt) if dealt else Threads(scorers, watch.batch)
     with closing(stage.run(read_chunks(files, plan.chunks, reader))) as scored:
         for chunk in scored:
-            if several:
+            if dealt:
                 watch.batch(chunk.chunk.rows, chunk.meter.tokens, chunk.meter.padded)
             meter.add(chunk.meter)
             counts.add(_commit(run, plan, chunk, scoring.carry))

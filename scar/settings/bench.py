@@ -29,7 +29,7 @@ class BenchSettings:
         for name, least in (("rows", 1), ("rounds", 1), ("every", 1), ("threads", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} must be at least {least}, got {getattr(self, name)}")
-        if self.every > self.rows:
+        if self.peers and self.every > self.rows:
             raise InputError(f"--every {self.every} of {self.rows} rows leaves the peers too few to time")
 
     @property

@@ -1,5 +1,6 @@
 """How a pool is scored."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -38,6 +39,8 @@ class Scoring:
         for name, least in (("batch_tokens", 0), ("chunk_rows", 0), ("threads", 0), ("workers", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        if not re.fullmatch(r"cpu|(cuda|tensorrt)(:\d+)?", self.device):
+            raise InputError(f"--device {self.device}: give cpu, cuda, cuda:1 (and so on) or tensorrt")
         if self.workers > 1 and self.threads:
             raise InputError("--threads and --workers: each worker's threads are its share of the processors")
         if len(set(self.carry)) != len(self.carry):

@@ -9,7 +9,7 @@ from typing import Any
 from scar.bundle import GATE_ROWS, GATES, TOKENIZER_CHECK, VARIANTS, Bundle, changing
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
-from scar.files import read_json, write_json
+from scar.files import read_json, sha256, write_json
 from scar.serving.gates import Reference, is_trained, load_gate_rows
 from scar.serving.gates.rows import pool_pairs
 from scar.settings import Reading
@@ -110,7 +110,13 @@ def _keep(bundle: Bundle, folder: Path, records: list[dict[str, Any]]) -> None:
         passed = [record["graph"] for record in records if record["passed"] or record.get("unverified")]
         # Without its reference, nothing is left to compare with.
         whole = kind.reference in passed
-        change.removed.update({record["graph"] for record in records} if whole else kind.all)
+        # What was made from another reference goes too.
+        same = whole and bundle.has(kind.reference) and _same(bundle, folder, kind.reference)
+        change.removed.update({record["graph"] for record in records} if same else kind.all)
         for name in [*passed, *kind.beside] if whole else []:
             shutil.copyfile(folder / name, change.folder / name)
         write_json(change.folder / GATES, {"records": [*bundle.gates(), *records]})
+
+
+def _same(bundle: Bundle, folder: Path, name: str) -> bool:
+    return bundle.digest(name)[name] == sha256(folder / name)

@@ -90,6 +90,8 @@ class Variants:
         """Refuse what the optimiser left as it was, without a word; name what an architecture that we know lacks."""
         kind, layers = self.encoder.model_type, self.encoder.num_hidden_layers
         lacking = unfused(kind, layers, counts)
+        if getattr(self.encoder, "hidden_act", "gelu") != "gelu":
+            lacking = [name for name in lacking if name != "BiasGelu"]
         if not lacking:
             return {}
         told = f"{', '.join(lacking)} not fused in each of {layers} layers of {kind}"

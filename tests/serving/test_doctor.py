@@ -58,7 +58,7 @@ def test_of_a_bundle_it_tells_what_auto_would_choose_and_every_gate(bundle, tmp_
 
 
 def test_a_bundle_that_auto_cannot_run_is_told_why(bundle, capsys):
-    assert main(["doctor", str(bundle), "--device", "abacus"]) == 0
+    assert main(["doctor", str(bundle), "--device", "tensorrt"]) == 0
     assert "auto: nothing here runs" in capsys.readouterr().out
 
 
@@ -96,3 +96,8 @@ def test_it_loads_neither_torch_nor_openvino():
     code += "print([name for name in ('torch', 'openvino') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_device_that_is_none_exits_2(capsys):
+    assert main(["doctor", "--device", "abacus"]) == 2
+    assert "--device abacus: give cpu" in capsys.readouterr().err

@@ -51,10 +51,11 @@ def test_items_are_made_in_one_other_thread():
 
 
 def test_a_consumer_that_stops_is_not_kept_waiting():
+    before = set(threading.enumerate())
     ahead = read_ahead(iter(range(1000)), 2)
     assert next(ahead) == 0
     ahead.close()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+    assert set(threading.enumerate()) <= before
 
 
 @given(st.lists(st.integers(0, 3), max_size=20), st.integers(1, 5))
@@ -97,3 +98,18 @@ def test_an_items_error_comes_after_the_results_before_it_and_what_waits_is_not_
                 seen.append(value)
         gate.set()
     assert seen == [0, 1] and len(begun) <= 5
+
+
+def test_who_stops_early_waits_for_the_item_that_is_being_made_and_for_no_other():
+    made = []
+
+    def source():
+        for number in range(100):
+            time.sleep(0.01)
+            made.append(number)
+            yield number
+
+    ahead = read_ahead(source(), 20)
+    next(ahead)
+    ahead.close()
+    assert len(made) <= 3

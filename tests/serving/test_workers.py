@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scar.errors import InputError, RunError
 from scar.serving import workers
+from scar.serving.engines import processors
 from scar.serving.run import score_pool
 from scar.settings import Scoring
 from tests.make import pool_rows, write_jsonl
@@ -40,7 +41,7 @@ def test_threads_and_workers_exclude_each_other():
         Scoring(threads=2, workers=2)
 
 
-two = pytest.mark.skipif(len(workers._own()) < 2, reason="needs two processors")
+two = pytest.mark.skipif(processors() < 2, reason="needs two processors")
 
 
 @two
@@ -95,3 +96,18 @@ def test_who_stops_early_waits_for_a_batch_not_for_a_chunk(pool, bundle, tmp_pat
     before = watch.batches
     time.sleep(0.1)
     assert watch.batches == before < 70, "each batch holds one text at least; 16 rows have some 30"
+
+
+def test_too_many_workers_are_refused_before_a_finished_run_is_deleted(pool, bundle, tmp_path):
+    score_pool(pool, bundle, tmp_path / "run", scoring=FEW)
+    with pytest.raises(InputError, match="--workers 9999"):
+        score_pool(pool, bundle, tmp_path / "run", scoring=Scoring(workers=9999), overwrite=True)
+    assert (tmp_path / "run" / "run.json").is_file()
+
+
+def test_a_quota_counts_processors_and_pins_to_none(monkeypatch):
+    monkeypatch.setattr(workers, "processors", lambda: 1)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert workers.shares(1) == [workers.Share(1)]
+    monkeypatch.setattr(workers, "processors", lambda: 3)
+    assert workers.shares(2) == [workers.Share(1, [3]), workers.Share(2, [5, 7])]

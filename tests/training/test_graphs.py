@@ -178,7 +178,7 @@ def test_a_known_architecture_left_unfused_is_an_error_and_is_not_used(bundle, t
         shutil.copy(source, target)
         return {}
 
-    monkeypatch.setattr("scar.training.export.fuse", left_alone)
+    monkeypatch.setattr("scar.training.variants.fuse", left_alone)
     assert main(["export", str(copy)]) == 1
     assert "Attention, BiasGelu not fused in each of 2 layers of bert" in capsys.readouterr().err
     record = json.loads((copy / "gates.json").read_text())["records"][-1]

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scar.errors import InputError
+from scar.errors import InputError, RunError
 from scar.pools import RowReader, find
 from scar.runs import Plan, read_columns
 from scar.serving.bench.job import RESULT, RUN_FOLDER, SCORES, SPEC, Job, Timing
 from scar.serving.bench.peers import PEERS
 from scar.serving.bench.ways import WAYS
+from scar.serving.engines.machine import peak_memory
 from scar.serving.pipeline import Threads, read_chunks
 from scar.serving.report import Unwatched
 from scar.serving.run import score_pool
@@ -48,7 +49,8 @@ def run(job: Job, folder: Path) -> Timing:
         "batch_tokens": plan.fingerprint["ranker"][name]["batch_tokens"],
         "chunk_rows": plan.fingerprint["scoring"]["chunk_rows"],
     }
-    rows = report.counts.rows
+    # Records with a score, as the peers count them: a row may hold several, or none.
+    rows = report.counts.scored
     return Timing(report.seconds, rows, tokens.tokens, tokens.padded, rows_of_chunks(plan), settings)
 
 
@@ -68,8 +70,9 @@ def by_way(job: Job, folder: Path) -> Timing:
     with closing(Threads([scorer], tokens.batch).run(read_chunks(files, plan.chunks, reader))) as chunks:
         scores = [chunk.scores[scorer.name].scores for chunk in chunks]
     seconds = time.perf_counter() - started
-    np.save(folder / SCORES, np.concatenate(scores))
-    return Timing(seconds, plan.rows, tokens.tokens, tokens.padded, rows_of_chunks(plan))
+    found = np.concatenate(scores)
+    np.save(folder / SCORES, found)
+    return Timing(seconds, int(np.isfinite(found).sum()), tokens.tokens, tokens.padded, rows_of_chunks(plan))
 
 
 def rows_of_chunks(plan: Plan) -> tuple[int, ...]:
@@ -84,9 +87,11 @@ def main(folder: Path) -> None:
         timing = PEERS[job.way](job, folder)
     else:
         timing = (run if job.way == "run" else by_way)(job, folder)
-    result = {name: value for name, value in asdict(timing).items() if name != "peak"}
-    (folder / RESULT).write_text(json.dumps(result))
+    (folder / RESULT).write_text(json.dumps(asdict(timing) | {"peak": peak_memory()}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except (InputError, RunError) as error:
+        sys.exit(str(error))

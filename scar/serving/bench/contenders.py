@@ -27,7 +27,9 @@ class Contender:
     @property
     def scoring(self) -> dict[str, str]:
         """The settings that ask for it."""
-        return {"engine": self.engine, "graph": self.graph, "precision": self.precision}
+        # The torch engine runs the weights, whatever graphs there are.
+        graph = "auto" if self.engine == "torch" else self.graph
+        return {"engine": self.engine, "graph": graph, "precision": self.precision}
 
 
 def possible(bundle: Bundle, device: str) -> list[Contender]:
@@ -38,7 +40,7 @@ def possible(bundle: Bundle, device: str) -> list[Contender]:
     graphs = bundle.graphs
     there = [name for name in VARIANTS if bundle.has(graphs.variant(name))]
     there.sort(key=lambda name: name != "fused")
-    if not there or not all(bundle.has(name) for name in graphs.beside):
+    if (not there or not all(bundle.has(name) for name in graphs.beside)) and device == "cpu":
         raise InputError(f"{bundle.path} has no graphs yet: run `scar export {bundle.path}`")
     on_cpu = device == "cpu"
     found = [Contender("onnxruntime", graph, VARIANTS[graph]) for graph in there]
@@ -61,11 +63,13 @@ def chosen(found: Sequence[Contender], only: Sequence[str]) -> list[Contender]:
     for name in only:
         if name not in names:
             raise InputError(f"--contenders {name}: no such contender; there are: {', '.join(names)}")
-    return [names[name] for name in only] or list(found)
+    return [names[name] for name in dict.fromkeys(only)] or list(found)
 
 
 def failed(bundle: Bundle, contender: Contender) -> str:
     """Say why a contender's gate failed, by the newest record for this file and processor; else nothing."""
+    if contender.engine == "torch":
+        return ""  # a record of weights, not of a graph: the run itself refuses what failed
     graph = bundle.graphs.variant(contender.graph)
     key = (graph, bundle.digest(graph)[graph], contender.engine, contender.precision, processor())
     records = [record for record in bundle.gates() if _key(record) == key]

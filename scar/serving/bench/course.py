@@ -16,7 +16,9 @@ from scar.settings import BenchSettings, Reading
 
 log = logging.getLogger("scar")
 LOOK = 64
-"""Rows of the first look: can a contender run, which batch size is a peer's best."""
+"""Rows of the first look: can a contender run."""
+PEER_LOOK = 256
+"""Records by which a peer's best batch size is found: it sorts by length, so a few would favour small ones."""
 WAYS = {"arrival": "in order of arrival", "anew": "each text anew"}
 """Other ways to batch, and how they are called in tables."""
 
@@ -50,10 +52,10 @@ class Course:
         """Give the folder of a contender's round."""
         return self.folder / name.replace("/", "-") / str(number)
 
-    def look(self, name: str, job: Job) -> Timing:
+    def look(self, name: str, job: Job, rows: int = LOOK) -> Timing:
         """Time a job on a few rows only."""
         few = self.folder / "look.jsonl"
-        write_sample(self.pool, LOOK * job.every, few)
+        write_sample(self.pool, rows * job.every, few)
         return timed(replace(job, pool=str(few)), self.folder / f"look-{name.replace('/', '-')}")
 
     def runs(self) -> tuple[dict[str, Job], dict[str, str]]:
@@ -104,9 +106,17 @@ class Course:
         job = replace(self.job({}), way=peer, every=self.settings.every)
         rows = f"one record in {self.settings.every}" if self.settings.every > 1 else "the same records"
         if peer == "scar-tool":
+            try:
+                self.look(peer, job)
+            except RunError as error:
+                return {}, f"{peer}: does not run here ({error}), so not timed"
             return {peer: job}, f"{peer}: {rows}, batches of 32, loaded and warm"
+        if self.bundle.ranker["text"]["inputs"] != "pair":
+            return {}, f"{peer}: this ranker sees one text of each row, a CrossEncoder two: not timed"
         sized = {size: replace(job, batch_size=size) for size in BATCH_SIZES}
-        speeds = {size: self.look(f"{peer} {size}", one).rows_per_second for size, one in sized.items()}
+        speeds = {
+            size: self.look(f"{peer} {size}", one, PEER_LOOK).rows_per_second for size, one in sized.items()
+        }
         best = max(speeds, key=lambda size: speeds[size])
         told = ", ".join(f"{size}: {speed:.1f} rows/s" for size, speed in speeds.items())
         return {peer: sized[best]}, f"{peer}: {rows}, batches of {best}, the best of a first look ({told})"

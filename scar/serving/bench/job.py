@@ -1,7 +1,6 @@
 """One timing in a process of its own: nothing that another contender loaded, warmed or allocated is in it."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -68,16 +67,12 @@ def timed(job: Job, folder: Path) -> Timing:
     (folder / SPEC).write_text(json.dumps(asdict(job)))
     with open(folder / "told.txt", "w+b") as told:
         command = [sys.executable, "-m", "scar.serving.bench.child", str(folder)]
-        process = subprocess.Popen(command, stdout=told, stderr=told)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        # Waits, and ends the process where this one is interrupted.
+        process = subprocess.run(command, stdout=told, stderr=told)
         told.seek(0)
         lines = told.read().decode(errors="replace").split("\n")
     if process.returncode:
         last = next((line for line in reversed(lines) if line.strip()), f"exit code {process.returncode}")
         raise RunError(last.strip())
     result = json.loads((folder / RESULT).read_bytes())
-    return Timing(**{**result, "chunks": tuple(result["chunks"])}, peak=usage.ru_maxrss * _RSS_UNIT)
-
-
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+    return Timing(**{**result, "chunks": tuple(result["chunks"])})

@@ -45,7 +45,9 @@ def bench(
         }
         # The machine's own speed belongs to the rounds too: it changes with what else runs.
         products: list[Peaks] = []
-        found = in_turn(timers, settings.rounds, before=lambda: products.append(peaks()))
+        timed_here = settings.device == "cpu"
+        before = (lambda: products.append(peaks(settings.threads))) if timed_here else (lambda: None)
+        found = in_turn(timers, settings.rounds, before=before)
         measured = _measured(course, found, list(runs))
         differences = _differences(course, next(iter(runs)))
     about = {"bundle": str(ranker), "kind": bundle.kind, "pool": str(pool), "rows": rows}

@@ -3,6 +3,7 @@
 Their encoders are of the bundle's shape with random weights, of which their speed does not depend.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -15,9 +16,10 @@ from scar.encoding import PairEncoder
 from scar.pools import read_pool
 from scar.records import Record
 from scar.serving.bench.job import Job, Timing
+from scar.serving.engines import processors
 from scar.settings import Reading
 
-BATCH_SIZES = (8, 16, 32)
+BATCH_SIZES = (4, 8, 16, 32, 64)
 """Of the CrossEncoder, whose best is looked for."""
 ORIGINAL_BATCH = 32
 """Rows of a batch of `scar-tool`, its own default."""
@@ -49,17 +51,18 @@ def scar_tool(job: Job, folder: Path) -> Timing:
         hidden_dim=bundle.ranker["encoder"]["hidden_size"],
         linear_dim=bundle.ranker["head"]["width"],
     )
-    model, tokenizer = StyleRanker(config).eval(), AutoTokenizer.from_pretrained(folder / "encoder")
+    device = _device(job)
+    model = StyleRanker(config).eval().to(device)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "encoder")
 
     def score(texts: list[tuple[str, str]]) -> None:
         if len(texts) % ORIGINAL_BATCH == 1:
             texts = texts[:-1]  # on a last batch of one the original crashes
         asked, answers = [one for one, _ in texts], [other for _, other in texts]
         longest = bundle.ranker["text"]["max_tokens"]
-        device = job.scoring.get("device", "cpu")
         score_pairs(model, tokenizer, asked, answers, longest, ORIGINAL_BATCH, device)
 
-    return _clocked(score, _texts(job, bundle))
+    return _clocked(score, _texts(job, bundle), folder)
 
 
 def cross_encoder(job: Job, folder: Path) -> Timing:
@@ -71,13 +74,13 @@ def cross_encoder(job: Job, folder: Path) -> Timing:
         _random(bundle, folder / "encoder"),
         num_labels=1,
         max_length=bundle.ranker["text"]["max_tokens"],
-        device=job.scoring.get("device", "cpu"),
+        device=_device(job),
     )
 
     def score(texts: list[tuple[str, str]]) -> None:
         model.predict(texts, batch_size=job.batch_size, activation_fn=None, show_progress_bar=False)
 
-    return _clocked(score, _texts(job, bundle))
+    return _clocked(score, _texts(job, bundle), folder)
 
 
 PEERS = {"scar-tool": scar_tool, "cross-encoder": cross_encoder}
@@ -103,7 +106,18 @@ def _texts(job: Job, bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def _clocked(score: Callable[[list[tuple[str, str]]], None], texts: list[tuple[str, str]]) -> Timing:
+def _device(job: Job) -> str:
+    """Give the peer's device, and it as many threads as the contenders have."""
+    import torch
+
+    torch.set_num_threads(job.scoring.get("threads") or processors())
+    return str(job.scoring.get("device", "cpu"))
+
+
+def _clocked(
+    score: Callable[[list[tuple[str, str]]], None], texts: list[tuple[str, str]], folder: Path
+) -> Timing:
+    shutil.rmtree(folder / "encoder")
     score(texts[:WARM])
     started = time.perf_counter()
     score(texts)

@@ -16,8 +16,8 @@ from scar.serving.bench.rounds import Spread, in_turn, ratios
 from scar.serving.bench.sample import write_sample
 from scar.settings import BenchSettings, Reading
 
-BUDGETS = (256, 512, 1024, 2048, 4096)
-CHUNKS = (512, 1024, 2048, 4096, 8192)
+AROUND = (0.25, 0.5, 1, 2, 4)
+"""Budgets and chunk sizes that are tried, in those of the engine's table."""
 Cell = tuple[int, int]
 """batch_tokens and chunk_rows."""
 
@@ -54,15 +54,20 @@ def _default(timing: Timing) -> Cell:
     return timing.settings["batch_tokens"], timing.settings["chunk_rows"]
 
 
+def around(size: int) -> list[int]:
+    """Give the sizes to try around one."""
+    return sorted({max(1, int(size * times)) for times in AROUND})
+
+
 def budget_cells(default: Cell) -> list[Cell]:
     """Give every budget at the default chunk size, the default among them."""
-    return [(budget, default[1]) for budget in sorted({*BUDGETS, default[0]})]
+    return [(budget, default[1]) for budget in around(default[0])]
 
 
 def chunk_cells(best: Cell, default: Cell, rows: int) -> list[Cell]:
     """Give every chunk size that cuts so many rows at the best budget, beside that cell and the default."""
     # A chunk of all rows or more is one and the same.
-    sizes = {size for size in CHUNKS if size < rows} | {best[1]}
+    sizes = {size for size in around(default[1]) if size < rows} | {best[1]}
     return list(dict.fromkeys([default, best, *((best[0], size) for size in sorted(sizes))]))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 import scar
 
-NAMES = ("tokenizers", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
+NAMES = ("tokenizers", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "transformers", "flash-attn")
 
 
 def version_of(name: str) -> str | None:

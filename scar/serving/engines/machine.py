@@ -2,6 +2,8 @@
 
 import os
 import platform
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,8 @@ def quota(root: Path, own: Path) -> float | None:
         return None
     limits: list[float] = []
     for _, controllers, path in (line for line in lines if len(line) == 3):
-        if controllers in ("", "cpu", "cpu,cpuacct"):
-            base = root if not controllers else root / controllers
+        if not controllers or "cpu" in controllers.split(","):
+            base = root if not controllers else root / ("cpu" if (root / "cpu").is_dir() else controllers)
             inside = [base / path.strip("/"), *(base / path.strip("/")).parents]
             limits += [limit for folder in inside if (limit := _limit(folder)) is not None]
     return min(limits, default=None)
@@ -70,11 +72,11 @@ def processor() -> dict[str, Any]:
 
 def hardware(device: str) -> dict[str, Any]:
     """Give what rounding depends on: the processor's features, or the GPU's name where a GPU computes."""
-    kind, _, number = device.partition(":")
-    if kind == "cpu":
+    if device == "cpu":
         return processor()
-    have = cards()
-    return {"card": have[int(number or 0)] if int(number or 0) < len(have) else "unknown"}
+    # CUDA numbers cards by speed and by what is visible, the driver by address: of several kinds none is certain.
+    kinds = set(cards())
+    return {"card": kinds.pop() if len(kinds) == 1 else "unknown"}
 
 
 def cards(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
@@ -95,6 +97,19 @@ def memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
         return None
     told = lines.get("MemAvailable", "").split()
     return int(told[0]) * 1024 if told else None
+
+
+def peak_memory(status: Path = Path("/proc/self/status")) -> int:
+    """Give the most memory that this process has had resident since its program began, bytes.
+
+    Not what `wait4` tells a parent: there the memory of the parent's own program, before `exec`, is a floor.
+    """
+    try:
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(lines["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def has_bf16() -> bool:

@@ -60,7 +60,7 @@ class OnnxRuntime:
         options.enable_mem_pattern = False
         options.enable_cpu_mem_arena = False
         options.log_severity_level = 3
-        self._session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
+        self._session = _session(runtime, path, options, device)
 
     def run(self, outputs: Sequence[str], feeds: Feeds) -> Arrays:
         """Run the graph."""
@@ -70,6 +70,23 @@ class OnnxRuntime:
     def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:
         """Run batches, as many at a time as there are threads."""
         return self._in_flight.stream(lambda feeds: self.run(outputs, feeds), batches)
+
+
+def _session(runtime: Any, path: Path, options: Any, device: str) -> Any:
+    """Open a graph on the provider of a device; InputError where it cannot be started: the CPU must not stand in."""
+    wanted = _providers(runtime, device)
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=wanted, enable_fallback=0)
+    except RuntimeError as error:
+        if device == "cpu":
+            raise
+        raise InputError(f"--device {device}: {' '.join(str(error).split())[:300]}") from None
+    # A provider whose libraries are missing is dropped with a line in a log.
+    if (first := session.get_providers()[0]) != wanted[0][0]:
+        raise InputError(
+            f"--device {device}: {wanted[0][0]} could not be started, {first} stands in: check CUDA and cuDNN"
+        )
+    return session
 
 
 def _providers(runtime: Any, device: str) -> list[Any]:

@@ -98,8 +98,10 @@ def judge(reference: Reference, candidate: Model) -> dict[str, Any]:
         return unverified(reason)
     sigma = spread(reference.real_scores)
     real, moved = _figures(reference.real, reference.real_scores, candidate, reference.longest, sigma)
-    hard, _ = _figures(reference.hard, reference.hard_scores, candidate, reference.longest, sigma)
+    hard, hard_moved = _figures(reference.hard, reference.hard_scores, candidate, reference.longest, sigma)
     reason = verdict(precision, real, hard)
+    if not reason and not np.isfinite([moved, hard_moved]).all():
+        reason = "scores are not finite when the same rows are packed in another way"
     return {
         "real": real.plain(),
         "hard": hard.plain(),

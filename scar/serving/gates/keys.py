@@ -9,7 +9,7 @@ from scar.serving.engines import hardware, versions
 LIBRARIES = {
     "onnxruntime": ("scar-rank", "onnxruntime", "onnxruntime-gpu"),
     "openvino": ("scar-rank", "openvino"),
-    "torch": ("scar-rank", "torch"),
+    "torch": ("scar-rank", "torch", "transformers", "flash-attn"),
 }
 """Libraries of each engine on whose version its scores depend."""
 Record = Mapping[str, Any]
@@ -48,7 +48,8 @@ def differing(record: Record, key: Key) -> str:
     # Records of earlier versions, all made on a CPU, name no device.
     if _kind(record.get("device", "cpu")) != _kind(key.here.device):
         return "device"
-    if record.get("processor") != key.here.processor:
+    # A card that the driver does not name may be any.
+    if record.get("processor") != key.here.processor or key.here.processor.get("card") == "unknown":
         return "processor"
     theirs = record.get("versions", {})
     for name in LIBRARIES[key.engine]:
@@ -65,9 +66,14 @@ def newest(records: Sequence[Record], key: Key) -> Record | None:
     """
     judged = [record for record in records if not record.get("unverified")]
     here = [record for record in judged if not differing(record, key)]
-    if not here and (key.engine, key.precision) == ("onnxruntime", "fp32"):
+    if not here and (key.engine, key.precision) == ("onnxruntime", "fp32") and is_exact(key.here.device):
         here = [record for record in judged if _same_graph(record, key)]
     return here[-1] if here else None
+
+
+def is_exact(device: str) -> bool:
+    """Tell whether ONNX Runtime's fp32 is fp32 on a device: TensorRT may round products to TF32."""
+    return _kind(device) in ("cpu", "cuda")
 
 
 def passed_elsewhere(records: Sequence[Record], key: Key) -> str:

@@ -34,6 +34,8 @@ def check_place(bundle: Bundle, file: Path | None = None) -> None:
     """Raise InputError where records could not be written, before minutes of work for them."""
     if file is None and not os.access(bundle.path, os.W_OK):
         raise InputError(f"{bundle.path} cannot be written: --gates FILE keeps the records elsewhere")
+    if file is not None and file.resolve().parent == bundle.path.resolve():
+        raise InputError(f"--gates {file}: inside the bundle; leave the flag out, or name a file elsewhere")
     if file is not None and not file.parent.is_dir():
         raise InputError(f"--gates {file}: no such folder: {file.parent}")
     if file is not None and file.exists():

@@ -21,7 +21,7 @@ def to_fp16(source: Path, target: Path) -> None:
     """Write a graph in fp16 with fp32 inputs and outputs; softmax, normalisation, pooling and head stay fp32."""
     model = open_graph(source)
     _raise_fills(model)
-    kept = {node.name for node in pooling(model.graph)}
+    kept = {node.name for node in [*pooling(model.graph), *_angles(model.graph.node)]}
     casts = _Casts(model)
     ordered: list[NodeProto] = []
     for node in model.graph.node:
@@ -38,6 +38,19 @@ def to_fp16(source: Path, target: Path) -> None:
     del model.graph.value_info[:]
     drop_unused(model.graph)
     save_graph(model, target)
+
+
+def _angles(nodes: Iterable[NodeProto]) -> list[NodeProto]:
+    """Give what computes the angles of rotary positions: of 300 radians fp16 keeps quarters."""
+    made_by = {name: node for node in nodes for name in node.output}
+    waiting = [node for node in made_by.values() if node.op_type in ("Cos", "Sin")]
+    found: dict[str, NodeProto] = {}
+    while waiting:
+        node = waiting.pop()
+        if node.name not in found:
+            found[node.name] = node
+            waiting.extend(made_by[name] for name in node.input if name in made_by)
+    return list(found.values())
 
 
 class _Casts:

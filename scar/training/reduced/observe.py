@@ -48,8 +48,10 @@ def _run(
     )
     for feeds in batches:
         real = feeds["attention_mask"].astype(bool)
+        # An encoder may fill sequences up to whole blocks inside.
         yield {
-            name: states[real] for name, states in zip(names, session.run(names, dict(feeds)), strict=True)
+            name: states[:, : real.shape[1]][real]
+            for name, states in zip(names, session.run(names, dict(feeds)), strict=True)
         }
 
 

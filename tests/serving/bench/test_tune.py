@@ -1,7 +1,7 @@
 """The grid that is timed, and the advice that comes of it."""
 
 from scar.serving.bench.job import Timing
-from scar.serving.bench.tuning import BUDGETS, advice, budget_cells, chunk_cells, fastest
+from scar.serving.bench.tuning import advice, budget_cells, chunk_cells, fastest
 
 
 def speeds(*rows_per_second):
@@ -9,8 +9,9 @@ def speeds(*rows_per_second):
 
 
 def test_budgets_are_tried_at_the_default_chunk_size():
-    assert budget_cells((1024, 2048)) == [(budget, 2048) for budget in BUDGETS]
-    assert (1500, 100) in budget_cells((1500, 100))
+    assert budget_cells((1024, 2048)) == [(budget, 2048) for budget in (256, 512, 1024, 2048, 4096)]
+    assert budget_cells((65_536, 1)) == [(budget, 1) for budget in (16_384, 32_768, 65_536, 131_072, 262_144)]
+    assert budget_cells((1, 1)) == [(1, 1), (2, 1), (4, 1)]
 
 
 def test_chunk_sizes_are_tried_at_the_best_budget_beside_the_default():

@@ -75,7 +75,7 @@ def test_the_speed_is_that_of_the_fastest_product(monkeypatch):
 
 def test_the_fastest_library_and_size_is_the_peak(monkeypatch):
     found = iter([3.0, 9.0, 5.0])
-    monkeypatch.setattr("scar.serving.bench.peak._products", lambda: iter([("fp32", "numpy", None)]))
+    monkeypatch.setattr("scar.serving.bench.peak._products", lambda threads: iter([("fp32", "numpy", None)]))
     monkeypatch.setattr("scar.serving.bench.peak.gflops", lambda product, size: next(found))
     assert peaks() == {"fp32": Peak(9.0, "numpy, 1024 x 1024")}
 
@@ -85,7 +85,7 @@ def test_every_library_multiplies(monkeypatch):
 
     drawn = np.random.default_rng(1).random((2, 16, 16), dtype=np.float32)
     expected = drawn[0] @ drawn[1]
-    for precision, _, product in peak._products():
+    for precision, _, product in peak._products(0):
         result = product(drawn[0], drawn[1])()
         array = np.asarray(result if isinstance(result, np.ndarray) else next(iter(_values(result))))
         assert np.allclose(array, expected, rtol=1e-5 if precision == "fp32" else 2e-2), precision
