@@ -10,7 +10,6 @@ import argparse
 import csv
 import gzip
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import pyarrow.parquet as pq
 
 from scar.pools import find, read_pool, rows_of
 from scar.records import Record
+from scar.serving.engines.machine import peak_memory
 
 TYPES = ("jsonl", "jsonl.gz", "jsonl.zst", "json", "csv", "parquet", "arrow")
 FIELDS = ("instruction", "response", "source")
@@ -49,7 +49,8 @@ def main() -> None:
             import datasets  # noqa: F401  not on the clock
         started = time.perf_counter()
         number = READERS[arguments.child[0]](arguments.pool, arguments.child[1])
-        print(json.dumps({"rows": number, "seconds": time.perf_counter() - started}))
+        seconds = time.perf_counter() - started
+        print(json.dumps({"rows": number, "seconds": seconds, "mib": peak_memory() / 2**20}))
         return
     with tempfile.TemporaryDirectory() as temp:
         print(
@@ -79,13 +80,11 @@ def measured(folder: Path, kind: str, arguments: argparse.Namespace) -> str:
 def child(name: str, kind: str, path: Path) -> dict[str, float]:
     """Read a file in a process of its own; no rows where the contender cannot."""
     command = [sys.executable, __file__, str(path), "--child", name, kind]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    told = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    result = json.loads(told.splitlines()[-1]) if process.returncode == 0 else {"rows": 0, "seconds": 1}
-    return {**result, "mib": usage.ru_maxrss / 1024}
+    process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if process.returncode:
+        return {"rows": 0, "seconds": 1, "mib": 0}
+    told: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
+    return told
 
 
 def rows_from(pool: Path, rows: int) -> Iterator[dict[str, Any]]:

@@ -135,3 +135,14 @@ def test_a_column_map_that_cannot_be_read_is_shown_with_the_remedy(columns):
 
 def test_flags_of_other_commands_are_left_alone():
     assert from_flat(Reading, {"strict": True, "out": "kept.jsonl"}) == Reading(strict=True)
+
+
+@pytest.mark.parametrize("device", ["cuda:one", "cpu:1", "gpu", "", "cuda:1 "])
+def test_a_device_is_spelled_in_one_way(device):
+    with pytest.raises(InputError, match="--device"):
+        Scoring(device=device)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:12", "tensorrt"])
+def test_devices(device):
+    assert Scoring(device=device).device == device

@@ -9,7 +9,7 @@ from scar.errors import InputError
 from scar.serving.candidates import Candidate, candidates, installed
 from scar.serving.engines.onnx import onnxruntime
 from scar.serving.engines.openvino import openvino
-from scar.serving.gates.keys import Here, Key, differing, newest, passed_elsewhere
+from scar.serving.gates.keys import Here, Key, differing, is_exact, newest, passed_elsewhere
 from scar.serving.gates.records import records_of
 from scar.settings import Scoring
 
@@ -40,7 +40,8 @@ class Judged:
     @property
     def is_plain(self) -> bool:
         """Whether it is on ONNX Runtime in fp32, as the reference of all gates."""
-        return (self.candidate.engine, self.candidate.precision) == ("onnxruntime", "fp32")
+        way = self.candidate
+        return (way.engine, way.precision) == ("onnxruntime", "fp32") and is_exact(way.device)
 
     @property
     def passed(self) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scar.serving.engines.machine import cards, memory, quota
+from scar.serving.engines.machine import cards, hardware, memory, peak_memory, quota
 
 
 def groups(folder, files):
@@ -55,3 +55,17 @@ def test_memory_is_what_is_available(tmp_path):
     assert memory(tmp_path / "meminfo") == 2048 * 1024
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\n")
     assert memory(tmp_path / "meminfo") is None and memory(tmp_path / "none") is None
+
+
+def test_the_peak_is_that_of_this_program_and_grows_with_it(tmp_path):
+    (tmp_path / "status").write_text("Name:\tx\nVmHWM:\t    1234 kB\nVmRSS:\t 9 kB\n")
+    assert peak_memory(tmp_path / "status") == 1234 * 1024
+    before = peak_memory()
+    held = bytearray(before + (64 << 20))
+    assert peak_memory() >= len(held)
+
+
+def test_a_card_among_others_of_another_kind_is_unknown(monkeypatch):
+    for names, card in ((["A", "A"], "A"), (["A", "B"], "unknown"), ([], "unknown")):
+        monkeypatch.setattr("scar.serving.engines.machine.cards", lambda names=names: names)
+        assert hardware("cuda:1") == {"card": card}

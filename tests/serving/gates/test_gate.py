@@ -200,6 +200,17 @@ def test_a_hard_row_without_a_finite_score_fails_reduced_precision_too(encoder, 
     assert record["hard"]["max_difference"] is None and record["real"]["max_difference"] == 0
 
 
+def test_a_score_that_is_not_finite_in_another_packing_fails_reduced_precision(encoder, many):
+    class BreaksAlone(SumOfIds):
+        def run(self, outputs, feeds):
+            pooled, form = super().run(outputs, feeds)
+            return [pooled * np.nan if len(pooled) == 1 else pooled, form]
+
+    reference = Reference.of(towers(), many, encoder, trained=True)
+    record = gate("t", "abc", reference, towers(tower=BreaksAlone(0, "bf16")))
+    assert not record["passed"] and "not finite" in record["reason"]
+
+
 def test_a_dynamic_graph_is_marked(encoder):
     reference = Reference.of(towers(), pairs_of(encoder, 60), encoder)
     marked = gate("tower.dynamic.onnx", "abc", reference, towers())

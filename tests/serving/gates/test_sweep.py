@@ -176,6 +176,13 @@ def test_what_cannot_be_is_told_in_a_line(copy, capsys, flags, told):
     assert records(copy) == before
 
 
+@pytest.mark.parametrize("name", ["gates.json", "machine.json"])
+def test_records_in_a_file_inside_the_bundle_would_break_its_manifest(copy, capsys, name):
+    assert main(["gate", str(copy), "--gates", str(copy / name)]) == 2
+    assert "inside the bundle" in capsys.readouterr().err
+    verify(copy)
+
+
 def test_a_bundle_without_graphs_is_sent_to_the_export(copy, capsys):
     (copy / "tower.onnx").unlink()
     seal(copy)
