@@ -1,5 +1,6 @@
 """Score a pool: read ahead, tokenise, batch, run, commit chunk by chunk. Memory holds a few chunks, never the pool."""
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,6 +20,8 @@ from scar.serving.scorer import Scorer
 from scar.serving.sidecar import count, table, with_scores
 from scar.serving.workers import Workers, shares
 from scar.settings import Reading, Scoring
+
+log = logging.getLogger("scar")
 
 
 def score_pool(
@@ -48,6 +51,12 @@ def score_pool(
     plan = make_plan(files, recorded(pool, files), scorers, reading, scoring)
     if not claim(run, plan, overwrite=overwrite):
         return finished_before(run)
+    if len(dealt) > len(plan.chunks):
+        log.warning(
+            "--workers %d: the pool is %d chunks, so some have nothing to do; give fewer --chunk_rows",
+            len(dealt),
+            len(plan.chunks),
+        )
     watch.start(plan.rows)
     started = time.perf_counter()
     counts, meter = Counts(), Meter()
