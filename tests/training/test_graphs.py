@@ -124,7 +124,12 @@ def indexes_of_pairs(model):
     }
     found = [node.name for node in model.graph.node if node.op_type in ("GatherElements", "Tile")]
     spread = [node for node in model.graph.node if node.op_type == "Expand"]
-    return found + [node.name for node in spread if len(shapes.get(node.output[0], "????")) > 2]
+    return found + [node.name for node in spread if over_pairs(shapes.get(node.output[0]))]
+
+
+def over_pairs(shape):
+    """Tell whether a shape may be (..., L, L): of the width of states the last axis is known."""
+    return shape is None or (len(shape) > 2 and not shape[-1].dim_value)
 
 
 def test_an_index_of_pairs_would_be_found(tmp_path):

@@ -71,15 +71,14 @@ def test_the_command_times_contenders_and_ways(bundle, tmp_path, quick, capsys):
 
 @pytest.mark.slow
 def test_the_command_tunes(bundle, pool, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("scar.serving.bench.tuning.BUDGETS", (64, 256))
-    monkeypatch.setattr("scar.serving.bench.tuning.CHUNKS", (16, 64))
+    monkeypatch.setattr("scar.serving.bench.tuning.AROUND", (1 / 128, 1))
     flags = ["--tune", "--contenders", REFERENCE, "--rounds", "1", "--json", str(tmp_path / "t.json")]
     assert main(["bench", str(bundle), str(pool), *flags]) == 0
     told = json.loads((tmp_path / "t.json").read_text())
     own = told["default"]
     grid = {(cell["batch_tokens"], cell["chunk_rows"]) for cell in told["cells"]}
-    assert {(64, own["chunk_rows"]), (256, own["chunk_rows"]), tuple(own.values())} <= grid
-    assert 16 in {chunk for _, chunk in grid} and 64 not in {chunk for _, chunk in grid}
+    assert {(own["batch_tokens"] // 128, own["chunk_rows"]), tuple(own.values())} <= grid
+    assert {chunk for _, chunk in grid} == {16, own["chunk_rows"]}, "more rows than there are make one chunk"
     assert "batch_tokens" in capsys.readouterr().out
 
 
