@@ -94,7 +94,7 @@ def test_it_trains_passes_its_gate_and_scores_each_row_for_itself_without_torch(
         scorer.encoder.encode(records)
     )
     np.testing.assert_allclose(scores, want, atol=max(1e-5, 1e-4 * float(want.std())))
-    assert without_torch(path) == pytest.approx(scores[:3].tolist(), abs=1e-6)
+    assert without_torch(path) == pytest.approx(scores[:3].tolist(), abs=1e-5)
 
 
 def scar_turn(text):
