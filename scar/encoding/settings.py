@@ -9,6 +9,8 @@ from scar.encoding.text import Cut
 from scar.errors import InputError
 
 Inputs = Literal["each", "pair", "instruction", "response"]
+MOST_WORDS, MOST_TOKENS = 1 << 24, 1 << 17
+"""No vocabulary and no encoder's text is larger. Texts are cut by their limit before they are tokenised."""
 CUTS, INPUTS = get_args(Cut), get_args(Inputs)
 
 
@@ -31,9 +33,11 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         """Check what a changed ranker.json may say."""
-        for name, least in (("pad_id", 0), ("max_tokens", 1)):
+        for name, least, most in (("pad_id", 0, MOST_WORDS), ("max_tokens", 1, MOST_TOKENS)):
             if not isinstance(value := getattr(self, name), int) or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            if value > most:
+                raise InputError(f"{name} must be at most {most:,}, got {value:,}")
         for name, known in (
             ("instruction", CUTS),
             ("dialogue", CUTS),
