@@ -37,6 +37,9 @@ class Store(Protocol):
     def facts(self, place: str) -> tuple[int, str]:
         """Give a file's size, and what changes when the file does."""
 
+    def stamp(self, place: str) -> str:
+        """Give a mark that changes when a file is touched, without reading it."""
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -49,6 +52,11 @@ class Disk:
     def facts(self, place: str) -> tuple[int, str]:
         """Give the size and the SHA-256."""
         return os.stat(place).st_size, sha256(Path(place))
+
+    def stamp(self, place: str) -> str:
+        """Give size, time of change and number of the file."""
+        stat = os.stat(place)
+        return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,10 @@ class PoolFile:
     def facts(self) -> tuple[int, str]:
         """Give the file's size, and what changes when the file does: a hash, or the store's own mark."""
         return self.store.facts(self.place)
+
+    def stamp(self) -> str:
+        """Give a mark that changes when the file is touched, without reading it."""
+        return self.store.stamp(self.place)
 
 
 class _Unpacked(io.BufferedReader):

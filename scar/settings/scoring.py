@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from scar.errors import InputError
 
+HERE = ("threads", "workers")
+"""Settings of one machine and one process: they change no score, and stand in no plan."""
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -49,5 +52,10 @@ class Scoring:
     def fingerprint(self) -> dict[str, Any]:
         """Give the settings that may change an output byte; what the gates led to, a plan has by itself."""
         # An engine's batches stand beside what is said of each ranker: they may be the engine's own.
-        apart = ("threads", "workers", "batch_tokens", "gates")
+        apart = (*HERE, "batch_tokens", "gates")
         return {name: value for name, value in asdict(self).items() if name not in apart}
+
+    def given(self) -> dict[str, Any]:
+        """Give the settings that another process needs to go on with a run, wherever it is."""
+        given = {name: value for name, value in asdict(self).items() if name not in HERE}
+        return given | {"carry": list(self.carry)}
