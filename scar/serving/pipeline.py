@@ -5,12 +5,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
+from scar import pools
 from scar.errors import RunError
-from scar.pools import Chunk, PoolFile, RowReader, rows_of
+from scar.pools import Chunk, PoolFile, RowReader
 from scar.records import Record
 from scar.serving.answers import Encoded, Scores, encode_records
 from scar.serving.engines import Batch
@@ -64,16 +64,16 @@ class Meter:
 
 
 def read_chunks(files: Sequence[PoolFile], chunks: Sequence[Chunk], reader: RowReader) -> Iterator[Work]:
-    """Read the chunks in order."""
-    stream = rows_of(files)
-    for chunk in chunks:
-        items: list[Item] = []
-        records: list[Record] = []
-        for raw in islice(stream, chunk.rows):
-            row = reader.parse(raw)
-            records += [item for item in row.items if isinstance(item, Record)]
-            items += [Item.of(item, row.carried) for item in row.items]
-        yield Work(chunk, items, records)
+    """Read chunks of a plan, any of them in order."""
+    with closing(pools.read_chunks(files, chunks)) as parts:
+        for chunk, rows in parts:
+            items: list[Item] = []
+            records: list[Record] = []
+            for raw in rows:
+                row = reader.parse(raw)
+                records += [item for item in row.items if isinstance(item, Record)]
+                items += [Item.of(item, row.carried) for item in row.items]
+            yield Work(chunk, items, records)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def test_rows_are_numbered_through_groups_of_any_size(name, size, tmp_path):
     assert [(row.address.row, row.address.line) for row in rows] == [(7 + k, k + 1) for k in range(n)]
     assert [row.decode()["instruction"] for row in rows] == [f"i{k}" for k in range(n)]
     marks = list(source(find(path)[0]).marks())
-    assert [(mark.offset, mark.line) for mark in marks] == [(k, k + 1) for k in range(n)]
+    assert [(mark.start.offset, mark.start.line) for mark in marks] == [(k, k + 1) for k in range(n)]
     assert max(row.batch.num_rows for row in rows) <= BATCH_ROWS
 
 

@@ -81,17 +81,17 @@ def test_a_mark_is_the_byte_where_the_row_starts(tmp_path, name):
     (tmp_path / name).write_bytes(packed(data))
     (file,) = find(tmp_path / name)
     marks, rows = list(source(file).marks()), list(source(file).rows(3))
-    assert [mark.line for mark in marks] == [row.address.line for row in rows] == [2, 4, 5, 6]
+    assert [mark.start.line for mark in marks] == [row.address.line for row in rows] == [2, 4, 5, 6]
     assert [row.address.row for row in rows] == [3, 4, 5, 6]
     with file.open() as stream:
         unpacked = stream.read()
     for mark, row in zip(marks, rows, strict=True):
-        assert unpacked[mark.offset : mark.offset + mark.size].rstrip(b"\r\n") == row.raw
+        assert unpacked[mark.start.offset : mark.start.offset + mark.size].rstrip(b"\r\n") == row.raw
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.csv.gz", "a.json.zst"])
 def test_a_packed_file_that_is_cut_off_or_is_not_packed_is_named(tmp_path, name):
-    data = b"\n".join([ROW] * 3000)
+    data = b"\n".join([b"instruction,response", *[b"i,r"] * 3000] if "csv" in name else [ROW] * 3000)
     whole = gzip.compress(data) if name.endswith("gz") else pa.compress(data, "zstd", asbytes=True)
     for raw in (whole[: len(whole) // 2], whole[:5], ROW, bytes(8) + whole):
         (tmp_path / name).write_bytes(raw)
