@@ -49,5 +49,5 @@ def stopping() -> Iterator[None]:
     finally:
         for timer in timers:
             timer.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -91,7 +91,10 @@ def _changed(folder: Folder, old: Plan, files: Sequence[PoolFile]) -> str | None
     seen = _inputs(folder)
     for file, facts in zip(files, old.files, strict=True):
         # A file that was not touched since is not hashed again: pools are large.
-        if seen.get(file.name) != file.stamp() and file.facts() != (facts.bytes, facts.sha256):
+        if (not (stamp := file.stamp()) or seen.get(file.name) != stamp) and file.facts() != (
+            facts.bytes,
+            facts.sha256,
+        ):
             return f"pool.{file.name}"
     if seen != {file.name: file.stamp() for file in files}:
         _note_inputs(folder, files)
