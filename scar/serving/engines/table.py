@@ -1,4 +1,4 @@
-"""How much an engine is given at a time: fixed, never timed in a run; `scar bench --tune` finds what suits a machine."""
+"""How much an engine is given at a time, never timed in a run; `scar bench --tune` finds what suits a machine."""
 
 from dataclasses import dataclass
 
