@@ -10,7 +10,7 @@ from scar.settings import Reading, Scoring
 
 FLAGS = (
     *("engine", "precision", "graph", "device", "aggregate"),
-    *("batch_tokens", "chunk_rows", "threads", "workers", "gates"),
+    *("batch_tokens", "chunk_rows", "threads", "workers", "stall", "gates"),
 )
 
 

@@ -45,7 +45,7 @@ def run_batches(
         except Exception as error:  # the libraries share no class of error
             if not is_out_of_memory(error):
                 raise
-            why = _first_line(error)
+            why = _told(error)
         # Out of the block above: an error keeps what its frames hold.
         left = [*fed, *source]
         longest = max(width, int(tokens.lengths[left[0]].max(initial=1)))
@@ -79,7 +79,7 @@ def _alone(engine: Engine, outputs: Sequence[str], feeds: Feeds, budget: TokenBu
         except Exception as error:  # the libraries share no class of error
             if not is_out_of_memory(error):
                 raise
-            why = _first_line(error)
+            why = _told(error)
         time.sleep(PAUSE)
     raise RunError(
         f"out of memory on one sequence of {feeds['input_ids'].shape[1]} tokens alone, --batch_tokens {budget.tokens} "
@@ -100,5 +100,5 @@ def _fitting(
             start += size
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__

@@ -7,18 +7,20 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+from scar.errors import RunError
 from scar.files import write_json
 from scar.pools import Place, RowReader, find, recorded
 from scar.runs import RUN, Plan
 from scar.serving.engines import versions
 from scar.serving.ledger import Counts, commit, join_set_aside
-from scar.serving.pipeline import Meter, Scored, Threads, read_chunks
+from scar.serving.pipeline import Failed, Meter, Scored, Threads, read_chunks, where
 from scar.serving.plan import check_run, claim, make_plan
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.report import RunReport, Unwatched, Watch, finished_before, summary
 from scar.serving.scorer import Scorer
+from scar.serving.shares import shares
 from scar.serving.sidecar import count, table, with_scores
-from scar.serving.workers import Workers, shares
+from scar.serving.workers import Workers
 from scar.settings import Reading, Scoring
 
 log = logging.getLogger("scar")
@@ -41,7 +43,7 @@ def score_pool(
     """
     reading, scoring, watch, run = reading or Reading(), scoring or Scoring(), watch or Unwatched(), Path(out)
     # Refused before anything long is done, or anything deleted.
-    dealt = shares(scoring.workers) if scoring.workers > 1 else []
+    dealt = shares(scoring.workers) if scoring.workers else []
     files = find(pool)
     check_run(run)
     reader = RowReader(files, reading, scoring.carry)
@@ -60,14 +62,22 @@ def score_pool(
     watch.start(plan.rows)
     started = time.perf_counter()
     counts, meter = Counts(), Meter()
-    stage: Workers | Threads = Workers(scorers, dealt) if dealt else Threads(scorers, watch.batch)
+    stage: Workers | Threads = (
+        Workers(scorers, dealt, watch.batch, scoring.stall) if dealt else Threads(scorers, watch.batch)
+    )
+    failed: list[Failed] = []
     with closing(stage.run(read_chunks(files, plan.chunks, reader))) as scored:
         for chunk in scored:
-            if dealt:
-                watch.batch(chunk.chunk.rows, chunk.meter.tokens, chunk.meter.padded)
+            if isinstance(chunk, Failed):
+                log.error("%s is not scored: %s", where(chunk.chunk), chunk.why)
+                failed.append(chunk)
+                continue
             meter.add(chunk.meter)
             counts.add(_commit(run, plan, chunk, scoring.carry))
             watch.chunk(counts)
+    if failed:
+        left = ", ".join(str(each.chunk.index) for each in failed)
+        raise RunError(f"{run}: chunk {left} is not scored: {failed[0].why}; run the same command again")
     join_set_aside(run, plan)
     seconds = time.perf_counter() - started
     choice = {scorer.name: asdict(scorer.choice) for scorer in scorers}

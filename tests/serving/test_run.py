@@ -14,7 +14,7 @@ from scar.records import Address, Reason, SetAside
 from scar.runs import CHUNKS, LEDGER, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan
 from scar.serving.answers import Scores
 from scar.serving.ledger import Counts, commit, digest, join_set_aside
-from scar.serving.pipeline import _trustworthy
+from scar.serving.pipeline import refuse_non_finite
 from scar.serving.plan import claim, clear, differing
 from scar.serving.sidecar import Item, count, table, with_scores
 
@@ -283,9 +283,9 @@ def test_a_run_stops_at_more_than_one_bad_score_and_one_in_a_hundred(bad, n, sto
     scores = given(values, np.zeros(n), np.zeros(n))
     chunk = Chunk(3, "a.jsonl", 0, 7, 6, n)
     if not stops:
-        return _trustworthy(chunk, "style", scores)
+        return refuse_non_finite(chunk, {"style": scores})
     with pytest.raises(RunError, match=rf"chunk 3 \(a.jsonl, line 7\): {bad} of {n} scores of 'style'"):
-        _trustworthy(chunk, "style", scores)
+        refuse_non_finite(chunk, {"style": scores})
 
 
 def test_the_folders_of_a_run_are_there_before_its_first_chunk(folder):

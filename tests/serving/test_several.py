@@ -15,6 +15,7 @@ from scar.errors import InputError, RunError
 from scar.files import write_json
 from scar.runs import PLAN, RUN, Plan
 from scar.selection.keep import FUSED, select
+from scar.serving.canaries import TEXTS
 from scar.serving.rankers import check_carried, open_bundles
 from scar.serving.sidecar import OWN
 from scar.settings import TAKEN_NAMES, Reading, Scoring
@@ -120,9 +121,14 @@ def test_run_json_counts_for_each_ranker(run, rankers):
 
 @pytest.fixture
 def tokenised(monkeypatch):
-    """All texts that are tokenised from here on."""
-    seen, bare = [], TextEncoder.bare
-    monkeypatch.setattr(TextEncoder, "bare", lambda self, texts: (seen.extend(texts), bare(self, texts))[1])
+    """All texts that are tokenised from here on, but for the canaries."""
+    seen, bare, known = [], TextEncoder.bare, {text for pair in TEXTS for text in pair}
+
+    def noted(self, texts):
+        seen.extend(text for text in texts if text not in known)
+        return bare(self, texts)
+
+    monkeypatch.setattr(TextEncoder, "bare", noted)
     return seen
 
 
