@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-GRAPHS = "The ONNX graphs are beside them, with the figures of their gates in `gates.json` and a few known scores in `canaries.json`.\n"
+GRAPHS = "The ONNX graphs are beside them, with the figures of their gates in `gates.json`.\n"
 CONTENDERS = ("ranker", "longest", "shortest", "random")
 
 
