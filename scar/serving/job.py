@@ -12,7 +12,7 @@ from scar.runs import Plan
 from scar.serving.engines import versions
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
-from scar.serving.workers import shares
+from scar.serving.shares import shares
 from scar.settings import Reading, Scoring
 
 RANKERS = "rankers"
@@ -40,7 +40,7 @@ class Job:
     ) -> "Job":
         """Look at all that is named. Raises InputError where something is not usable."""
         scoring = scoring or Scoring()
-        if scoring.workers > 1:
+        if scoring.workers:
             shares(scoring.workers)  # are there processors for them?
         files = find(pool)
         reader = RowReader(files, reading or Reading(), scoring.carry)

@@ -54,6 +54,8 @@ class RunReport:
     already: bool = False
     """True where the run was finished before."""
     versions: dict[str, str] = field(default_factory=dict)
+    batch_tokens: dict[str, int] = field(default_factory=dict)
+    """Ranker -> most tokens of a batch at the end: fewer than planned where memory ran out."""
     shard: Shard | None = None
     """The part that was scored, where it was not the whole."""
 
@@ -87,6 +89,7 @@ def summary(report: RunReport) -> dict[str, Any]:
         "rows_per_second": round(report.rows_per_second, 2),
         "padding": round(report.padding, 4),
         "choice": report.choice,
+        "batch_tokens": report.batch_tokens,
         "versions": report.versions,
     }
 
