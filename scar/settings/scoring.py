@@ -1,5 +1,6 @@
 """How a pool is scored."""
 
+import os
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -68,4 +69,5 @@ class Scoring:
     def given(self) -> dict[str, Any]:
         """Give the settings that another process needs to go on with a run, wherever it is."""
         given = {name: value for name, value in asdict(self).items() if name not in HERE}
-        return given | {"carry": list(self.carry)}
+        gates = os.path.abspath(self.gates) if self.gates else ""
+        return given | {"carry": list(self.carry), "gates": gates}
