@@ -9,9 +9,10 @@ from typing import IO
 from scar.errors import InputError
 from scar.pools.lines import JsonLines
 from scar.pools.packed import begun
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import JsonRow
-from scar.pools.source import BOM, Mark, damage
+from scar.pools.source import BOM, damage
 from scar.pools.start import BEGIN, Start
 from scar.records import Address, SetAside
 
@@ -40,11 +41,12 @@ class JsonArray:
             for number, (_, raw) in enumerate(elements(stream, self.file.place, start.offset)):
                 yield JsonRow(Address(first_row + number, self.file.name, start.line + number), one_line(raw))
 
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return JsonLines(self.file).pieces(most) if self._is_lines() else pieces(self.marks(), most)
+
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands."""
-        if self._is_lines():
-            yield from JsonLines(self.file).marks()
-            return
+        """Yield where each row of the array stands."""
         with damage(self.file.place), self.file.open() as stream:
             for number, (offset, raw) in enumerate(elements(stream, self.file.place), start=1):
                 yield Mark(Start(offset, number, *begun(stream, offset)), len(raw))

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from scar.errors import InputError
 from scar.pools.packed import begun
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import TextRow
-from scar.pools.source import BOM, Mark, damage
+from scar.pools.source import BOM, damage
 from scar.pools.start import BEGIN, Start
 from scar.records import Address, Reason, SetAside
 
@@ -53,6 +54,10 @@ class Csv:
         for row, each in enumerate(cells, start=first_row):
             address = Address(row, self.file.name, each.line)
             yield TextRow(address, _fields(header, each.values, address))
+
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
 
     def marks(self) -> Iterator[Mark]:
         """Yield where each row stands."""
