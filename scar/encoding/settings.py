@@ -10,6 +10,8 @@ from scar.errors import InputError
 
 Inputs = Literal["each", "pair", "instruction", "response"]
 CUTS, INPUTS = get_args(Cut), get_args(Inputs)
+MOST_TOKENS = 32_768
+"""No encoder takes more. Texts are cut to so many characters a token: a config without a limit must not undo that."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class TextSettings:
         for name, least in (("pad_id", 0), ("max_tokens", 1)):
             if not isinstance(value := getattr(self, name), int) or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if self.max_tokens > MOST_TOKENS:
+            raise InputError(f"max_tokens must be at most {MOST_TOKENS:,}, got {self.max_tokens!r}")
         for name, known in (
             ("instruction", CUTS),
             ("dialogue", CUTS),
