@@ -1,6 +1,7 @@
 """Any Hugging Face text encoder: load it, freeze part of it. Knows no head and no loss."""
 
 import inspect
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from scar.errors import InputError
 from scar.files import read_json
 from scar.training.gte import native_config
 from scar.training.sources import TOKENIZERS, Found, find, has_tokenizer
+from scar.training.untrusted import check_folder, check_size
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
     `dropout` replaces every dropout rate of the checkpoint's config. Raises InputError where it is not to be had.
     """
     found = find(name, revision)
+    check_folder(found.path)
     try:
         config: Any = native_config(found.path)
+        check_size(config, found.path)
         for rate in DROPOUTS if dropout is not None else ():
             if hasattr(config, rate):
                 setattr(config, rate, dropout)
@@ -89,6 +93,7 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
 
 
 UNLOADABLE = (
+    pickle.UnpicklingError,
     OSError,
     ValueError,
     RuntimeError,
