@@ -14,7 +14,7 @@ from scar.files import new_folder, read_json, sha256, write_json
 FORMAT = 1
 RANKER, MANIFEST, WEIGHTS = "ranker.json", "manifest.json", "model.safetensors"
 TOKENIZER, TOKENIZER_CHECK = "tokenizer.json", "tokenizer_check.json"
-GATES, GATE_ROWS = "gates.json", "gate_rows.npz"
+GATES, GATE_ROWS, CANARIES = "gates.json", "gate_rows.npz", "canaries.json"
 EVALUATION, CARD = "evaluation.json", "README.md"
 TOWER, HEAD, MODEL = "tower.onnx", "head.onnx", "model.onnx"
 

@@ -1,5 +1,7 @@
 """Write files so that a reader never sees half of one: temp file, fsync, rename, fsync of the folder."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -12,23 +14,55 @@ from typing import IO, Any
 
 from scar.errors import InputError
 
+TEMP = ".tmp"
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temp file beside `path`; at the end of the block it becomes `path`, or nothing does."""
-    temp = path.with_name(f".{path.name}.tmp")
+    """Open a temp file beside `path`; at the end of the block it becomes `path`, or nothing does.
+
+    Its name is always the same, so that the next attempt takes the place of what a killed one left; a second process
+    that writes the same file at the same time is refused by an InputError.
+    """
+    temp = path.with_name(f".{path.name}{TEMP}")
     try:
-        with open(temp, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temp, path)
+        # Opened as it is: what a living process writes there is not ours to cut off.
+        with open(os.open(temp, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as stream:
+            if not _claimed(stream, temp):
+                raise InputError(
+                    f"{path} is being written by another process: wait for it, or choose another --out"
+                )
+            stream.truncate(0)
+            try:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.replace(temp, path)
+            except BaseException:
+                temp.unlink(missing_ok=True)
+                raise
     except OSError as error:
         # The user knows the file by its own name, and a full disk names none.
         raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        temp.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _claimed(stream: IO[bytes], temp: Path) -> bool:
+    """Keep a temp file for this process alone, as long as it is open."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
+            raise
+    # Between our two steps it may have become the file of whoever had it.
+    return temp.exists() and os.path.samestat(os.stat(temp), os.fstat(stream.fileno()))
+
+
+def is_temp(name: str) -> bool:
+    """Tell whether a file was left by a process that was killed while it wrote."""
+    return name.startswith(".") and name.endswith(TEMP)
 
 
 def sync_folder(folder: Path) -> None:

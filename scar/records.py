@@ -22,6 +22,8 @@ class Reason(StrEnum):
     WRONG_LAYOUT = "wrong_layout"
     INVALID_LABEL = "invalid_label"
     NON_FINITE = "non_finite"
+    CRASHED = "crashed"
+    """A worker process died of the record, twice, alone."""
 
 
 class Turn(NamedTuple):

@@ -46,15 +46,15 @@ mark("tokenizer")
 from scar.serving.scorer import Scorer
 scorer = Scorer.of_bundle(bundle, Scoring())
 mark("graphs (and the tokenizer again)")
-from scar.serving.plan import make_plan
-plan = make_plan(files, [pool], [scorer], Reading(), Scoring())
+from scar.pools import cut
+_, chunks = cut(files, scorer.scoring.chunk_rows)
 mark("plan")
 from scar.serving.pipeline import Threads, read_chunks
 class First(Exception): pass
 def first(*_):
     raise First
 try:
-    list(Threads([scorer], first).run(read_chunks(files, plan.chunks, reader)))
+    list(Threads([scorer], first).run(read_chunks(files, chunks, reader)))
 except First:
     mark("first batch: read, tokenise, run")
 before = [started] + [at for _, at in marks]

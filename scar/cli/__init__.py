@@ -1,12 +1,14 @@
 """The command line: `scar COMMAND ...`. One file a group of commands; a command imports what it needs when it runs."""
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 
 import scar
+from scar.cli import logs
+from scar.cli.signals import Stopped, stopping
 from scar.errors import GateError, InputError, RunError
 
 COMMANDS = {
@@ -43,7 +45,19 @@ COMMANDS = {
         "inspect",
         "what a pool was taken for, and what the model will see of it",
     ),
-    "score": ("scar.cli.score", "score", "score every row of a pool into a run folder"),
+    "score": (
+        "scar.cli.score",
+        "score",
+        "score every row of a pool into a run folder; go on where it was stopped",
+    ),
+    "plan": ("scar.cli.runs", "plan", "cut a pool into chunks for `scar score --shard i/n` on many machines"),
+    "gather": ("scar.cli.runs", "gather", "end a run whose shards are scored"),
+    "status": ("scar.cli.runs", "status", "how far a run is, and who works on it"),
+    "verify": (
+        "scar.cli.runs",
+        "verify",
+        "check every checksum and count of a run or bundle; make anew what is damaged",
+    ),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
     "doctor": (
@@ -69,6 +83,8 @@ PATHS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 2 the input is wrong (one line says how), 1 our fault or an unmet gate."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    logs.set_up(as_json=logs.FLAG in given)
+    given = [word for word in given if word != logs.FLAG]
     if not given or given[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0
@@ -77,10 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
     if name is None:
-        return _fail(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("scar").setLevel(logging.INFO)
-    return _run(name, given[len(name.split()) :])
+        return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
+    # Lightning ends a training by itself.
+    with nullcontext() if name.startswith("train") else stopping():
+        return _run(name, given[len(name.split()) :])
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
@@ -89,22 +105,26 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     try:
         getattr(import_module(module), function)(arguments)
     except InputError as error:
-        return _fail(2, str(error))
+        return logs.failed(2, str(error))
     except PATHS as error:
-        return _fail(2, f"{error.filename}: {error.strerror}")
+        return logs.failed(2, f"{error.filename}: {error.strerror}")
     except BrokenPipeError:
         # Whoever read our output has gone, as `scar ... | head` does: nothing to tell them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (GateError, RunError, OSError) as error:
-        return _fail(1, str(error))
-    except KeyboardInterrupt:
-        return _fail(130, "interrupted")
+        return logs.failed(1, str(error))
+    except (KeyboardInterrupt, Stopped) as stop:
+        again = "; the same command goes on" if name in RESUMED else ""
+        return logs.failed(
+            getattr(stop, "exit_code", 130), f"stopped by {stop}{again}" if str(stop) else "interrupted"
+        )
+    except Exception:
+        return logs.crashed()
     return 0
 
 
-def _fail(code: int, message: str) -> int:
-    print(f"scar: error: {' '.join(message.split())}", file=sys.stderr)
-    return code
+RESUMED = ("score", "filter", "verify")
+"""Commands that go on where they were stopped."""
 
 
 def _usage() -> str:
@@ -119,6 +139,6 @@ def _usage() -> str:
             "commands:",
             *lines,
             "",
-            "`scar COMMAND --help` lists the options of one.",
+            "`scar COMMAND --help` lists the options of one; --log-json logs JSON lines on standard error, with any.",
         ]
     )

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from scar.cli import logs
 from scar.cli.parser import Parser, comma_list, from_flat
 from scar.settings import Reading, Scoring
 
+if TYPE_CHECKING:
+    from scar.serving.report import RunReport
+
 FLAGS = (
     *("engine", "precision", "graph", "device", "aggregate"),
-    *("batch_tokens", "chunk_rows", "threads", "workers", "gates"),
+    *("batch_tokens", "chunk_rows", "threads", "workers", "stall", "gates"),
 )
 
 
@@ -46,7 +49,12 @@ def score(arguments: Sequence[str]) -> None:
         "score", "Score every record of a pool into a run folder; the pool itself is not touched."
     )
     add_scoring(parser)
-    parser.add_argument("--out", type=Path, help="run folder; needed unless --dry-run")
+    parser.add_argument("--out", type=str, help="run folder; needed unless --dry-run")
+    parser.add_argument(
+        "--shard",
+        type=str,
+        help="I/N: score only this part of the chunks that `scar plan` cut, beside the others",
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -60,10 +68,11 @@ def score(arguments: Sequence[str]) -> None:
         return
     if values["out"] is None:
         parser.error("--out RUN is required: the folder that the scores go to")
-    from scar.cli.progress import Bar
+    from scar.cli.progress import watched
+    from scar.runs import Shard
     from scar.serving.run import score_pool
 
-    with Bar() as bar:
+    with watched() as watch:
         report = score_pool(
             values["pool"],
             values["ranker"],
@@ -71,18 +80,31 @@ def score(arguments: Sequence[str]) -> None:
             reading=from_flat(Reading, values),
             scoring=scoring_of(values),
             overwrite=values["overwrite"],
-            watch=bar,
+            shard=Shard.parse(values["shard"]) if values["shard"] else None,
+            watch=watch,
         )
     print_run(report)
+    if report.shard:
+        print(f"shard {report.shard} is done; when all are: scar gather {report.run}")
+    else:
+        print_next(report)
+
+
+def print_next(report: "RunReport") -> None:
+    """Print what the scores are for."""
     by = f" --by {next(iter(report.choice))}" if len(report.choice) > 1 else ""
     print(f"scores: {report.run}   next: scar select {report.run} --top 1000{by} --out kept.jsonl")
 
 
-def print_run(report: Any) -> None:
+def print_run(report: "RunReport") -> None:
     """Print what a run did."""
+    from scar.serving.report import summary
+
     counts = report.counts
+    logs.event("summary", {"run": report.run, "already": report.already, **summary(report)})
     if report.already:
-        print(f"{report.run} is finished already: the same pool, ranker and settings")
+        what = f"shard {report.shard} of {report.run}" if report.shard else report.run
+        print(f"{what} is finished already: the same pool, ranker and settings")
     for name, choice in report.choice.items():
         who = f"{name}: " if len(report.choice) > 1 else ""
         print(
@@ -98,7 +120,11 @@ def print_run(report: Any) -> None:
         print("note: that is much; `scar inspect POOL` shows such rows, and how they were read")
     if counts.truncated:
         print(f"truncated: {_truncated(counts)}")
-    print(f"{report.seconds:.1f} s, {report.rows_per_second:,.1f} rows/s, padding {report.padding:.1%}")
+    if report.rows_scored:
+        before = f" ({report.rows_before:,} rows were done before)" if report.rows_before else ""
+        print(
+            f"{report.seconds:.1f} s, {report.rows_per_second:,.1f} rows/s, padding {report.padding:.1%}{before}"
+        )
 
 
 def _truncated(counts: Any) -> str:

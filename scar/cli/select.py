@@ -80,7 +80,7 @@ def _output(values: dict[str, Any]) -> Output:
 def select(arguments: Sequence[str]) -> None:
     """Select from a run."""
     parser = Parser("select", "Keep rows of a scored pool by a rule; the kept file holds the original rows.")
-    parser.add_argument("run", type=Path, help="run folder made by `scar score`")
+    parser.add_argument("run", type=str, help="run folder made by `scar score`")
     _add_rules(parser)
     parser.add_argument("--pool", type=str, help="where the pool is now, if it was moved")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
@@ -112,10 +112,10 @@ def filter_(arguments: Sequence[str]) -> None:
     parser.add_argument("--keep-scores", action="store_true", help="leave the run folder beside the output")
     values = parser.read(arguments)
     rule, by = _rule(values)
-    from scar.cli.progress import Bar
+    from scar.cli.progress import watched
     from scar.serving.filter import filter_pool
 
-    with Bar() as bar:
+    with watched() as watch:
         report = filter_pool(
             values["pool"],
             values["ranker"],
@@ -126,7 +126,7 @@ def filter_(arguments: Sequence[str]) -> None:
             scoring=scoring_of(values),
             output=_output(values),
             keep_scores=values["keep_scores"],
-            watch=bar,
+            watch=watch,
         )
     print_run(report.run)
     if report.kept.correlations:

@@ -9,9 +9,11 @@ from scar.encoding.text import Cut
 from scar.errors import InputError
 
 Inputs = Literal["each", "pair", "instruction", "response"]
-MOST_WORDS, MOST_TOKENS = 1 << 24, 1 << 17
-"""No vocabulary and no encoder's text is larger. Texts are cut by their limit before they are tokenised."""
+MOST_WORDS = 1 << 24
+"""No vocabulary is larger."""
 CUTS, INPUTS = get_args(Cut), get_args(Inputs)
+MOST_TOKENS = 32_768
+"""No encoder takes more. Texts are cut to so many characters a token: a config without a limit must not undo that."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class TextSettings:
             if not isinstance(value := getattr(self, name), int) or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
             if value > most:
-                raise InputError(f"{name} must be at most {most:,}, got {value:,}")
+                raise InputError(f"{name} must be at most {most:,}, got {value!r}")
         for name, known in (
             ("instruction", CUTS),
             ("dialogue", CUTS),

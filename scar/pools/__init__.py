@@ -1,6 +1,6 @@
 """Open, stream and cut pools of any type of file; bytes in, records out. Knows no model."""
 
-from scar.pools.chunks import Chunk, FileFacts, cut, digest
+from scar.pools.chunks import Chunk, FileFacts, cut, digest, read_chunks
 from scar.pools.places import Place, PoolFile, find, recorded
 from scar.pools.read import (
     FirstRows,
@@ -31,6 +31,7 @@ __all__ = [
     "cut",
     "digest",
     "find",
+    "read_chunks",
     "read_judged",
     "read_pool",
     "read_tiers",

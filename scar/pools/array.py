@@ -2,15 +2,18 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import IO
 
 from scar.errors import InputError
 from scar.pools.lines import JsonLines
+from scar.pools.packed import begun
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import JsonRow
-from scar.pools.source import BOM, Mark, damage
+from scar.pools.source import BOM, damage
+from scar.pools.start import BEGIN, Start
 from scar.records import Address, SetAside
 
 BLOCK = 1 << 20
@@ -29,25 +32,24 @@ class JsonArray:
 
     file: PoolFile
 
-    def rows(self, first_row: int = 0) -> Iterator[JsonRow]:
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[JsonRow]:
         """Yield the rows; `line` is the number of the element, from 1."""
         if self._is_lines():
-            yield from JsonLines(self.file).rows(first_row)
+            yield from JsonLines(self.file).rows(first_row, start)
             return
-        for number, (_, raw) in enumerate(self._elements()):
-            yield JsonRow(Address(first_row + number, self.file.name, number + 1), one_line(raw))
+        with damage(self.file.place), self.file.open(start) as stream:
+            for number, (_, raw) in enumerate(elements(stream, self.file.place, start.offset)):
+                yield JsonRow(Address(first_row + number, self.file.name, start.line + number), one_line(raw))
+
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return JsonLines(self.file).pieces(most) if self._is_lines() else pieces(self.marks(), most)
 
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands."""
-        if self._is_lines():
-            yield from JsonLines(self.file).marks()
-            return
-        for number, (offset, raw) in enumerate(self._elements(), start=1):
-            yield Mark(offset, number, len(raw))
-
-    def _elements(self) -> Iterator[tuple[int, bytes]]:
+        """Yield where each row of the array stands."""
         with damage(self.file.place), self.file.open() as stream:
-            yield from elements(stream, self.file.place)
+            for number, (offset, raw) in enumerate(elements(stream, self.file.place), start=1):
+                yield Mark(Start(offset, number, *begun(stream, offset)), len(raw))
 
     def _is_lines(self) -> bool:
         """Tell whether the file has an object a line: much of what is called .json does."""
@@ -69,13 +71,14 @@ def one_line(raw: bytes) -> bytes:
     return _BREAK.sub(b" ", raw) if b"\n" in raw or b"\r" in raw else raw
 
 
-def elements(stream: IO[bytes], place: str) -> Iterator[tuple[int, bytes]]:
+def elements(stream: IO[bytes], place: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """Yield (byte offset, own bytes) of every element of the one array that a stream holds.
 
-    Elements are told apart by brackets and strings alone, so that one that is not JSON spoils no other.
+    Elements are told apart by brackets and strings alone, so that one that is not JSON spoils no other. The stream
+    may begin at any element, whose `offset` is then given: no element is at 0.
     """
-    window = _Window(stream)
-    if not window.starts_with_bracket():
+    window = _Window(stream, offset)
+    if not offset and not window.starts_with_bracket():
         return
     while window.at_element():
         yield window.element()
@@ -90,10 +93,10 @@ def elements(stream: IO[bytes], place: str) -> Iterator[tuple[int, bytes]]:
 class _Window:
     """The part of the stream that is in memory, and a place in it."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], before: int = 0) -> None:
         self._stream = stream
         self._buffer = b""
-        self._before = 0
+        self._before = before
         self._place = 0
         self._ended = False
         self.closed = False

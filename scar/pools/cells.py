@@ -2,16 +2,19 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
 import pyarrow as pa
 
 from scar.errors import InputError
+from scar.pools.packed import begun
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import TextRow
-from scar.pools.source import BOM, Mark, damage
+from scar.pools.source import BOM, damage
+from scar.pools.start import BEGIN, Start
 from scar.records import Address, Reason, SetAside
 
 LONGEST = 64 << 20
@@ -36,14 +39,25 @@ class Csv:
         with damage(self.file.place), self.file.open() as stream:
             return pa.schema([(name, pa.string()) for name in self._header(next(_cells(stream), None))])
 
-    def rows(self, first_row: int = 0) -> Iterator[TextRow]:
-        """Yield the rows; `line` is where a row starts."""
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[TextRow]:
+        """Yield the rows; `line` is where a row starts. The header is read wherever they begin."""
         with damage(self.file.place), self.file.open() as stream:
             cells = _cells(stream)
             header = self._header(next(cells, None))
-            for row, each in enumerate(cells, start=first_row):
-                address = Address(row, self.file.name, each.line)
-                yield TextRow(address, _fields(header, each.values, address))
+            if not start.offset:
+                yield from self._rows(header, cells, first_row)
+                return
+        with damage(self.file.place), self.file.open(start) as stream:
+            yield from self._rows(header, _cells(stream, start), first_row)
+
+    def _rows(self, header: list[str], cells: Iterator[_Cells], first_row: int) -> Generator[TextRow]:
+        for row, each in enumerate(cells, start=first_row):
+            address = Address(row, self.file.name, each.line)
+            yield TextRow(address, _fields(header, each.values, address))
+
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
 
     def marks(self) -> Iterator[Mark]:
         """Yield where each row stands."""
@@ -51,7 +65,7 @@ class Csv:
             cells = _cells(stream)
             self._header(next(cells, None))
             for each in cells:
-                yield Mark(each.offset, each.line, each.end - each.offset)
+                yield Mark(Start(each.offset, each.line, *begun(stream, each.offset)), each.end - each.offset)
 
     def _header(self, cells: _Cells | None) -> list[str]:
         if cells is None:
@@ -86,10 +100,10 @@ def _fields(
 class _Feed:
     """Hands lines to the csv reader, and knows where they stand."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], start: Start) -> None:
         self._lines = iter(stream)
-        self.offset = 0
-        self.line = 0
+        self.offset = start.offset
+        self.line = start.line - 1
         self.bad: int | None = None
         """Byte of the first line since it was last None that is not UTF-8."""
 
@@ -108,10 +122,10 @@ class _Feed:
             return text.decode("utf-8", "replace")
 
 
-def _cells(stream: IO[bytes]) -> Iterator[_Cells]:
-    """Yield the cells of every row, the header first, or why they cannot be read."""
+def _cells(stream: IO[bytes], start: Start = BEGIN) -> Iterator[_Cells]:
+    """Yield the cells of every row, or why they cannot be read; at the file's start the header is the first."""
     csv.field_size_limit(LONGEST)
-    feed = _Feed(stream)
+    feed = _Feed(stream, start)
     reader = csv.reader(feed, strict=True)
     while True:
         offset, line, feed.bad = feed.offset, feed.line + 1, None

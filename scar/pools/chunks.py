@@ -1,14 +1,20 @@
 """Cut a pool into chunks, each of one file: what is scored and committed together."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from scar import original
 from scar.errors import InputError
-from scar.pools.places import Place, PoolFile, find
+from scar.pools.hashed import Hashed
+from scar.pools.pieces import Most
+from scar.pools.places import TEXT, Disk, Place, PoolFile, find
 from scar.pools.read import source
+from scar.pools.rows import Row
+from scar.pools.start import Start
 
 CHUNK_BYTES = 64 << 20
 """A chunk ends after this many bytes, however few its rows: a chunk's text is held in memory."""
@@ -25,6 +31,16 @@ class Chunk:
     line: int
     row: int
     rows: int
+    group: int = 0
+    """Byte of the packed file at which the gzip member or zstd frame begins that holds the first row; number of the
+    row group or record batch."""
+    group_at: int = 0
+    """Byte of the unpacked file at which that member begins; first row of that group."""
+
+    @property
+    def start(self) -> Start:
+        """Where reading begins."""
+        return Start(self.offset, self.line, self.group, self.group_at)
 
 
 @dataclass(frozen=True)
@@ -43,23 +59,55 @@ def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], li
     facts: list[FileFacts] = []
     chunks: list[Chunk] = []
     row = 0
-    for file in files:
-        first, size = row, 0
-        for mark in source(file).marks():
-            room = row > first and size < CHUNK_BYTES and row - chunks[-1].row < chunk_rows
-            if not room:
-                chunks.append(Chunk(len(chunks), file.name, mark.offset, mark.line, row, 0))
-                size = 0
-            size += mark.size
-            row += 1
+    for file in map(_hashed, files):
+        first = row
+        for (offset, line, group, group_at), rows in source(file).pieces(Most(chunk_rows, CHUNK_BYTES)):
+            chunks.append(Chunk(len(chunks), file.name, offset, line, row, rows, group, group_at))
+            row += rows
         facts.append(FileFacts(file.name, *file.facts(), row - first))
     if row == 0:
         raise InputError(f"the pool is empty: no rows in {', '.join(file.place for file in files)}")
-    ends = [chunk.row for chunk in chunks[1:]] + [row]
-    return facts, [
-        Chunk(c.index, c.file, c.offset, c.line, c.row, end - c.row)
-        for c, end in zip(chunks, ends, strict=True)
-    ]
+    return facts, chunks
+
+
+def _hashed(file: PoolFile) -> PoolFile:
+    """Have a file of this machine that is read whole hashed at the same time."""
+    return replace(file, store=Hashed()) if type(file.store) is Disk and file.kind in TEXT.values() else file
+
+
+def read_chunks(files: Sequence[PoolFile], chunks: Iterable[Chunk]) -> Generator[tuple[Chunk, Iterator[Row]]]:
+    """Yield chunks of a plan, any of them in order, each with its rows; neighbours are read without opening again.
+
+    The rows are to be taken before the next chunk. Raises InputError where there are fewer than planned.
+    """
+    named = {file.name: file for file in files}
+    rows: Generator[Row] | None = None
+    after: tuple[str, int] | None = None
+    try:
+        for chunk in chunks:
+            if rows is None or after != (chunk.file, chunk.row):
+                if rows:
+                    rows.close()
+                rows = source(named[chunk.file]).rows(chunk.row, chunk.start)
+            own = _planned(chunk, rows, named[chunk.file].place)
+            yield chunk, own
+            deque(own, maxlen=0)  # what was left of them
+            after = chunk.file, chunk.row + chunk.rows
+    finally:
+        if rows:
+            rows.close()
+
+
+def _planned(chunk: Chunk, rows: Iterator[Row], place: str) -> Iterator[Row]:
+    left = chunk.rows
+    for row in islice(rows, chunk.rows):
+        left -= 1
+        yield row
+    if left:
+        raise InputError(
+            f"{place}: changed while it was read: from line {chunk.line} on there are {chunk.rows - left} rows, "
+            f"where {chunk.rows} were planned; score it again with --overwrite"
+        )
 
 
 def digest(where: Place | Sequence[Place]) -> str:

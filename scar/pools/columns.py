@@ -1,7 +1,7 @@
 """Columnar files: Parquet, Arrow IPC and saved Hugging Face data sets. A batch of rows is in memory at a time."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import ArrowRow
-from scar.pools.source import Mark, damage
+from scar.pools.source import damage
+from scar.pools.start import BEGIN, Start
 from scar.records import Address, Reason, SetAside
 
 BATCH_ROWS = 1024
@@ -19,11 +21,13 @@ _AS_TEXT = (pa.types.is_temporal, pa.types.is_decimal)
 """Values that JSON has no word for: read as their text, exactly."""
 
 
-def arrow_rows(batches: Iterator[pa.RecordBatch], name: str, first_row: int) -> Iterator[ArrowRow]:
+def arrow_rows(
+    batches: Iterator[pa.RecordBatch], name: str, first_row: int, first_line: int = 1
+) -> Iterator[ArrowRow]:
     """Yield the rows of batches; a row whose values cannot be read is one with a reason."""
-    row = first_row
+    row, line = first_row, first_line - first_row
     for batch in batches:
-        addresses = [Address(row + n, name, row + n - first_row + 1) for n in range(batch.num_rows)]
+        addresses = [Address(row + n, name, line + row + n) for n in range(batch.num_rows)]
         values = _values(_spelled(batch), addresses)
         for place, (address, fields) in enumerate(zip(addresses, values, strict=True)):
             yield ArrowRow(address, fields, batch, place)
@@ -72,22 +76,27 @@ class Parquet:
         with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
             return check_schema(table.schema_arrow, self.file.place)
 
-    def rows(self, first_row: int = 0) -> Iterator[ArrowRow]:
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[ArrowRow]:
         """Yield the rows; `line` is the number of the row in the file, from 1."""
         with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
             check_schema(table.schema_arrow, self.file.place)
-            yield from arrow_rows(table.iter_batches(BATCH_ROWS), self.file.name, first_row)
+            groups = range(start.group, table.metadata.num_row_groups)
+            batches = behind(table.iter_batches(BATCH_ROWS, groups), start.offset - start.group_at)
+            yield from arrow_rows(batches, self.file.name, first_row, start.line)
+
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
 
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands, from the footer alone."""
+        """Yield where the rows of each group stand, from the footer alone."""
         with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
             row = 0
             for number in range(table.metadata.num_row_groups):
                 group = table.metadata.row_group(number)
                 size = group.total_byte_size // max(1, group.num_rows)
-                for _ in range(group.num_rows):
-                    yield Mark(row, row + 1, size)
-                    row += 1
+                yield Mark(Start(row, row + 1, number, row), size, group.num_rows)
+                row += group.num_rows
 
     def _open(self, stream: IO[bytes]) -> pq.ParquetFile:
         # Buffered, not read ahead: a column of a large row group is never in memory whole.
@@ -105,28 +114,37 @@ class ArrowFile:
         with damage(self.file.place), self.file.open() as stream:
             return check_schema(_reader(stream).schema, self.file.place)
 
-    def rows(self, first_row: int = 0) -> Iterator[ArrowRow]:
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[ArrowRow]:
         """Yield the rows; `line` is the number of the row in the file, from 1."""
         with damage(self.file.place):
-            yield from arrow_rows(self._batches(), self.file.name, first_row)
+            batches = (batch for _, batch in self._batches(start.group))
+            skipped = behind(batches, start.offset - start.group_at)
+            yield from arrow_rows(skipped, self.file.name, first_row, start.line)
+
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
 
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands."""
-        row = 0
-        for batch in self._batches():
+        """Yield where the rows of each batch stand."""
+        row, group, at = 0, 0, 0
+        for number, batch in self._batches():
+            if number != group:
+                group, at = number, row
             size = batch.nbytes // max(1, batch.num_rows)
-            for _ in range(batch.num_rows):
-                yield Mark(row, row + 1, size)
-                row += 1
+            yield Mark(Start(row, row + 1, group, at), size, batch.num_rows)
+            row += batch.num_rows
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self, first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield slices of the record batches from number `first` on, with the number; of a stream it is always 0."""
         with damage(self.file.place), self.file.open() as stream:
             reader = _reader(stream)
             check_schema(reader.schema, self.file.place)
-            for batch in map(_sound, _each(reader)):
+            for number, batch in _each(reader, first):
+                _sound(batch)
                 # A saved data set may have batches of any size.
                 for start in range(0, batch.num_rows, BATCH_ROWS):
-                    yield batch.slice(start, BATCH_ROWS)
+                    yield number, batch.slice(start, BATCH_ROWS)
 
 
 def _reader(stream: IO[bytes]) -> Any:
@@ -135,7 +153,15 @@ def _reader(stream: IO[bytes]) -> Any:
     return pa.ipc.open_file(stream) if magic == b"ARROW1" else pa.ipc.open_stream(stream)
 
 
-def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+def behind(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Leave out the first rows."""
+    for batch in batches:
+        left, rows = batch.slice(min(rows, batch.num_rows)), max(0, rows - batch.num_rows)
+        if left.num_rows:
+            yield left
+
+
+def _sound(batch: pa.RecordBatch) -> None:
     """Refuse a batch whose offsets lead out of it: nothing else checks them, and reading on would crash."""
     for column in batch.columns:
         try:
@@ -143,12 +169,11 @@ def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
         except pa.ArrowInvalid as error:
             if "UTF8" not in str(error):  # a text that is not UTF-8 is its own row's fault alone
                 raise
-    return batch
 
 
-def _each(reader: Any) -> Iterator[pa.RecordBatch]:
+def _each(reader: Any, first: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     if isinstance(reader, pa.ipc.RecordBatchFileReader):
-        for number in range(reader.num_record_batches):
-            yield reader.get_batch(number)
+        for number in range(first, reader.num_record_batches):
+            yield number, reader.get_batch(number)
     else:
-        yield from reader
+        yield from ((0, batch) for batch in reader)

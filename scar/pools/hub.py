@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from scar.errors import InputError
 from scar.pools.columns import BATCH_ROWS, arrow_rows, check_schema
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import ArrowRow
-from scar.pools.source import Mark
+from scar.pools.start import BEGIN, Start
 
 log = logging.getLogger("scar")
 _NAME = re.compile(r"(?P<repo>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<one>[^:]+))?(:(?P<two>[^:]+))?")
@@ -28,10 +29,10 @@ class Split:
     config: str | None
     split: str
 
-    def tables(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in order, a batch at a time, as the Hub sends them."""
+    def tables(self, first: int = 0) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order from number `first` on, a batch at a time, as the Hub sends them."""
         with _opened(self.repo):
-            for table in self._stream().with_format("arrow").iter(batch_size=BATCH_ROWS):
+            for table in self._stream().skip(first).with_format("arrow").iter(batch_size=BATCH_ROWS):
                 check_schema(table.schema, self.repo)
                 yield from table.to_batches()
 
@@ -54,6 +55,10 @@ class Split:
     def facts(self, place: str) -> tuple[int, str]:
         """Give the commit: what changes when the data set does."""
         return 0, f"revision:{self.revision}"
+
+    def stamp(self, place: str) -> str:
+        """Give the commit."""
+        return f"revision:{self.revision}"
 
 
 @contextmanager
@@ -132,17 +137,20 @@ class HubRows:
         """Give the columns and their types."""
         return self._split.schema()
 
-    def rows(self, first_row: int = 0) -> Iterator[ArrowRow]:
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[ArrowRow]:
         """Yield the rows; `line` is the number of the row, from 1."""
-        yield from arrow_rows(self._split.tables(), self.file.name, first_row)
+        yield from arrow_rows(self._split.tables(start.offset), self.file.name, first_row, start.line)
+
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
 
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands; the Hub has to send them all for that."""
+        """Yield where the rows of each batch stand; the Hub has to send them all for that."""
         row = 0
         for batch in self._split.tables():
-            for _ in range(batch.num_rows):
-                yield Mark(row, row + 1, batch.nbytes // batch.num_rows)
-                row += 1
+            yield Mark(Start(row, row + 1), batch.nbytes // max(1, batch.num_rows), batch.num_rows)
+            row += batch.num_rows
 
     @property
     def _split(self) -> Split:

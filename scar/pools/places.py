@@ -1,7 +1,5 @@
 """What a pool argument names: a file, a folder, a glob, a URL, a data set of the Hub, or several of these."""
 
-import gzip
-import io
 import itertools
 import json
 import logging
@@ -11,13 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
-
-import pyarrow as pa
 
 from scar.errors import InputError
 from scar.files import sha256
+from scar.pools.packed import Unpacked
+from scar.pools.start import BEGIN, Start, skip
 
 log = logging.getLogger("scar")
 Place = str | Path
@@ -37,6 +35,9 @@ class Store(Protocol):
     def facts(self, place: str) -> tuple[int, str]:
         """Give a file's size, and what changes when the file does."""
 
+    def stamp(self, place: str) -> str:
+        """Give what changes when the file is touched, without reading it; nothing where the store cannot tell."""
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -49,6 +50,11 @@ class Disk:
     def facts(self, place: str) -> tuple[int, str]:
         """Give the size and the SHA-256."""
         return os.stat(place).st_size, sha256(Path(place))
+
+    def stamp(self, place: str) -> str:
+        """Give size, time of the last change of content and of anything, and the file's number."""
+        stat = os.stat(place)
+        return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_ino}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +69,29 @@ class PoolFile:
     """Type of the file, whether packed or not: jsonl, json, csv, parquet, arrow, hub."""
     store: Store = field(default_factory=Disk)
 
-    def open(self) -> IO[bytes]:
-        """Open the file's bytes, unpacked."""
+    def open(self, start: Start = BEGIN) -> IO[bytes]:
+        """Open the file's bytes, unpacked, at the row of `start`; what is below closes with it, also on an error."""
         stream = self.store.open(self.place)
         name = self.name.lower()
-        if name.endswith(".gz"):
-            return cast(IO[bytes], _Unpacked(gzip.GzipFile(fileobj=stream), stream))
-        if name.endswith(".zst"):
-            return cast(IO[bytes], _Unpacked(pa.CompressedInputStream(stream, "zstd"), stream))
+        try:
+            if name.endswith(PACKED):
+                return cast(IO[bytes], Unpacked(name, stream, start))
+            skip(stream, start.offset)
+        except BaseException:
+            stream.close()
+            raise
         return stream
 
     def facts(self) -> tuple[int, str]:
         """Give the file's size, and what changes when the file does: a hash, or the store's own mark."""
         return self.store.facts(self.place)
 
+    def stamp(self) -> str:
+        """Give what changes when the file is touched, without reading it: an equal one spares hashing it again.
 
-class _Unpacked(io.BufferedReader):
-    """Reads a packed stream, and closes what is below it too."""
-
-    def __init__(self, unpacking: Any, packed: IO[bytes]) -> None:
-        super().__init__(unpacking, buffer_size=1 << 18)
-        self._packed = packed
-
-    def close(self) -> None:
-        """Close both."""
-        super().close()
-        self._packed.close()
+        Empty where the store tells nothing of the kind.
+        """
+        return self.store.stamp(self.place)
 
 
 def kind_of(name: str) -> str | None:

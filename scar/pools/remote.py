@@ -15,6 +15,9 @@ from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
 """What stores call the mark that changes with a file's content."""
 
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created", "ino")
+"""What stores call the times that a file is touched at."""
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -36,6 +39,13 @@ class Remote:
                 with self.open(place) as stream:
                     mark = hashlib.file_digest(cast(io.BufferedReader, stream), "sha256").hexdigest()
             return int(info["size"] or 0), mark
+
+    def stamp(self, place: str) -> str:
+        """Give the store's marks and times; nothing where it has none."""
+        with told(place):
+            info = self.system.info(self._path(place))
+        known = [f"{name}={info[name]}" for name in (*_MARKS, *_TIMES) if info.get(name)]
+        return f"{info['size']}:{':'.join(known)}" if known else ""
 
     def _path(self, place: str) -> str:
         return str(self.system._strip_protocol(place))

@@ -2,37 +2,31 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from scar.errors import InputError
+from scar.pools.pieces import Most, Piece
 from scar.pools.rows import Row
+from scar.pools.start import BEGIN, Start
 
 BOM = b"\xef\xbb\xbf"
-
-
-class Mark(NamedTuple):
-    """Where a row stands: what a plan needs to find it again."""
-
-    offset: int
-    """Byte in the (decompressed) file, or number of the row in a columnar one."""
-    line: int
-    """Line where the row starts, from 1; the number of the row where a file has no lines."""
-    size: int
-    """Bytes of the row; in a columnar file the mean of its group."""
 
 
 class Source(Protocol):
     """The rows of one file."""
 
-    def rows(self, first_row: int = 0) -> Iterator[Row]:
-        """Yield the rows in order, numbered from `first_row` on."""
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[Row]:
+        """Yield the rows in order from the one at `start` on, numbered from `first_row` on.
 
-    def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands, in order."""
+        Each is the row that reading from the file's start gives: address, bytes, and what is wrong with it.
+        """
+
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces, in order: the same rows that `rows` gives, found as cheaply as can be."""
 
 
 class Table(Source, Protocol):

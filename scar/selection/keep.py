@@ -15,7 +15,7 @@ from scar.errors import InputError
 from scar.files import refuse_existing
 from scar.pools import Place, PoolFile, Row, find, rows_of
 from scar.records import SetAside
-from scar.runs import Plan, number_columns, read_columns, require_finished
+from scar.runs import Folder, Plan, number_columns, open_folder, read_columns, require_finished
 from scar.selection.agreement import Correlations, correlations
 from scar.selection.fuse import By, Fuse
 from scar.selection.lines import Added, KeptRow
@@ -60,7 +60,7 @@ class KeepReport:
 
 
 def select(
-    run: str | Path,
+    run: str | Path | Folder,
     rule: Rule,
     out: str | Path,
     *,
@@ -75,14 +75,16 @@ def select(
     before they are combined, where they are. Raises InputError where the pool
     changed, the output exists, or an input row already has an added column.
     """
-    run, out, output = Path(run), Path(out), output or Output()
+    folder, out, output = open_folder(run), Path(out), output or Output()
     check_output(out, output)
-    plan = require_finished(run)
+    plan = require_finished(folder)
     files = pool_files(plan, pool)
     check_output(out, output, files)
     if isinstance(by, Fuse) and FUSED in plan.rankers:
-        raise InputError(f"{run}: a ranker is named {FUSED!r}, as a fused score is: name it otherwise")
-    scored = Scored.of_run(run, by)
+        raise InputError(
+            f"{folder.place}: a ranker is named {FUSED!r}, as a fused score is: name it otherwise"
+        )
+    scored = Scored.of_run(folder, by)
     agreement = correlations(scored, rule, plan.rankers)
     if agreement and tell:
         tell(agreement)
@@ -91,7 +93,7 @@ def select(
         raise InputError(
             f"--sort takes at most {MOST_SORTED} kept rows, this selection has {len(selection.rows)}"
         )
-    kept = _Kept.of(selection, scored, run, plan)
+    kept = _Kept.of(selection, scored, folder, plan)
     write(out, _rows(files, kept, output), files, _added(kept, output), by_rank=output.sort)
     return _report(out, plan, selection, rule, agreement)
 
@@ -141,7 +143,7 @@ class _Kept:
         return any(part is not None for part in self.parts)
 
     @classmethod
-    def of(cls, selection: Selection, scored: Scored, run: Path, plan: Plan) -> "_Kept":
+    def of(cls, selection: Selection, scored: Scored, run: Folder, plan: Plan) -> "_Kept":
         order = np.argsort(selection.rows, kind="stable")
         numbers, ranks = selection.rows[order], order + 1
         rows: list[NDArray[np.int64]] = []
@@ -162,13 +164,15 @@ class _Kept:
         whole = {name: np.concatenate(each) for name, each in scores.items()}
         for name, values in whole.items():
             if (lost := int((~np.isfinite(values)).sum())) > 0:
-                raise InputError(f"{run}: {lost} kept records have no finite {name!r}: score the pool again")
+                raise InputError(
+                    f"{run.place}: {lost} kept records have no finite {name!r}: score the pool again"
+                )
         if isinstance(scored.by, Fuse):
             whole[FUSED] = scored.column()[numbers].astype(np.float32)
         return cls(np.concatenate(rows), ranks, parts, whole)
 
 
-def _added_scores(run: Path, plan: Plan) -> list[str]:
+def _added_scores(run: Folder, plan: Plan) -> list[str]:
     """List the scores that a kept row is given: each ranker's own, and what they were calibrated to."""
     there = number_columns(run, plan)
     calibrated = [f"{name}_{ending}" for name in plan.rankers for ending in CALIBRATED]

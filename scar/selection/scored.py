@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scar.errors import InputError
-from scar.runs import Plan, read_columns, require_finished
+from scar.runs import Folder, Plan, open_folder, read_columns, require_finished
 from scar.selection.fuse import By, Fuse, names_of
 
 
@@ -28,15 +28,16 @@ class Scored:
     """The records before any stage, where one has narrowed them: fused ranks are among all of these."""
 
     @classmethod
-    def of_run(cls, run: Path, by: By | None = None) -> "Scored":
+    def of_run(cls, run: str | Path | Folder, by: By | None = None) -> "Scored":
         """Open the records of a finished run; those that were set aside are not eligible."""
-        plan = require_finished(run)
-        columns = _Columns(run, plan)
+        folder = open_folder(run)
+        plan = require_finished(folder)
+        columns = _Columns(folder, plan)
         eligible = np.asarray(columns("reason").is_null())
         if by is None and len(plan.rankers) > 1:
             equal = ", ".join(f"{name}: 1" for name in plan.rankers)
             raise InputError(
-                f"{run} has the scores {', '.join(plan.rankers)}: say --by NAME, "
+                f"{folder.place} has the scores {', '.join(plan.rankers)}: say --by NAME, "
                 f"or `by: {{fuse: rrf, of: {{{equal}}}}}` in a rules file (--rules)"
             )
         return cls(columns, eligible, plan.rankers[0] if by is None else by)
@@ -110,7 +111,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Columns:
-    run: Path
+    run: Folder
     plan: Plan
 
     @cached_property

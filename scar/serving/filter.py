@@ -6,11 +6,12 @@ from pathlib import Path
 
 from scar.errors import InputError
 from scar.pools import Place, find
+from scar.runs import Disk
 from scar.selection.config import check_scores, columns_of
 from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, Output, check_output, select
 from scar.selection.rules import Rule
-from scar.serving.plan import clear
+from scar.serving.plan import Existing, clear
 from scar.serving.rankers import Rankers, open_bundles
 from scar.serving.report import RunReport, Watch
 from scar.serving.run import score_pool
@@ -56,12 +57,13 @@ def filter_pool(
     grouped = [column for column in columns_of(keep) if column not in there]
     scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
     run = out.with_name(out.name + ".run")
-    scored = score_pool(
-        pool, ranker, run, reading=reading, scoring=scoring, overwrite=output.overwrite, watch=watch
-    )
+    # What a killed filter left goes on; scores of other rows or another ranker are in the way only without --overwrite.
+    existing: Existing = "replace another" if output.overwrite else "resume"
+    scored = score_pool(pool, ranker, run, reading=reading, scoring=scoring, overwrite=existing, watch=watch)
     kept = select(run, keep, out, by=by, output=output)
     if not keep_scores and not scored.already:
-        clear(run)
+        with (folder := Disk(run)).hold():
+            clear(folder)
         if not any(run.iterdir()):
             run.rmdir()
     return FilterReport(scored, kept)

@@ -1,19 +1,27 @@
-"""Commit chunks: data files first, then one small ledger entry with their checksums. Knows no model."""
+"""The ledger: which chunks are done, with what, checksummed. A chunk's files come first, then its entry."""
 
 import hashlib
+import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scar.files import atomic, sha256, write_json
 from scar.records import SetAside
-from scar.runs import CHUNKS, LEDGER, SET_ASIDE, SET_ASIDE_PARTS, Plan, chunk_name
+from scar.runs import (
+    CHUNKS,
+    SET_ASIDE,
+    SET_ASIDE_PARTS,
+    Folder,
+    Plan,
+    data_name,
+    entry_name,
+    set_aside_name,
+)
 
 
 @dataclass
@@ -42,31 +50,74 @@ class Counts:
             for key, count in getattr(other, name).items():
                 mine[key] = mine.get(key, 0) + count
 
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "Counts":
+        """Read them where they stand among other fields."""
+        return cls(**{each.name: raw[each.name] for each in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the ledger says of a chunk."""
+
+    counts: Counts
+    files: Mapping[str, Mapping[str, Any]]
+    """Name -> its `bytes` and `sha256`."""
+
+    @classmethod
+    def read(cls, raw: bytes | None, index: int, fingerprint: str) -> "Entry | None":
+        """Read an entry; None where there is none, or one that is damaged or of another run."""
+        try:
+            entry = json.loads(raw or b"")
+            named = {data_name(index), set_aside_name(index)}
+            if entry["chunk"] != index or entry["fingerprint"] != fingerprint or set(entry["files"]) != named:
+                return None
+            sizes = [(file["bytes"], file["sha256"]) for file in entry["files"].values()]
+            whole = all(isinstance(size, int) and isinstance(digest, str) for size, digest in sizes)
+            return cls(Counts.of(entry), entry["files"]) if whole else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What of a plan is done: the numbers of the chunks, and their counts together."""
+
+    chunks: frozenset[int]
+    counts: Counts
+
 
 def commit(
-    run: Path,
+    folder: Folder,
     index: int,
     table: pa.Table,
     set_aside: Sequence[SetAside],
     counts: Counts,
-    fingerprint: Mapping[str, Any],
+    fingerprint: str,
 ) -> None:
-    """Write a chunk's files, each whole or not at all, then the entry that says that they are there."""
-    data = run / CHUNKS / chunk_name(index, ".parquet")
-    aside = run / SET_ASIDE_PARTS / chunk_name(index, ".jsonl")
-    with atomic(data) as stream:
-        # The text-like columns get no statistics: a long value in a page header can make a file unreadable.
-        pq.write_table(table, stream, compression="zstd", write_statistics=["row", "line"])
-    with atomic(aside) as stream:
-        for item in set_aside:
-            stream.write((json.dumps(_line(item), ensure_ascii=False) + "\n").encode())
+    """Write a chunk's files, each whole or not at all, then the entry that says that they are there.
+
+    `fingerprint` is the run's `digest`. A kill between any two steps leaves a chunk that is done, or one to do again.
+    """
+    sheet = io.BytesIO()
+    # The text-like columns get no statistics: a long value in a page header can make a file unreadable.
+    pq.write_table(table, sheet, compression="zstd", write_statistics=["row", "line"])
+    lines = "".join(json.dumps(_line(item), ensure_ascii=False) + "\n" for item in set_aside).encode()
+    files = {data_name(index): sheet.getbuffer(), set_aside_name(index): memoryview(lines)}
+    for name, content in files.items():
+        with folder.writing(name) as stream:
+            stream.write(content)
     entry = {
         "chunk": index,
         **asdict(counts),
-        "files": {f"{path.parent.name}/{path.name}": sha256(path) for path in (data, aside)},
-        "fingerprint": digest(fingerprint),
+        "files": {
+            name: {"bytes": content.nbytes, "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        },
+        "fingerprint": fingerprint,
     }
-    write_json(run / LEDGER / chunk_name(index, ".json"), entry)
+    with folder.writing(entry_name(index)) as stream:
+        stream.write((json.dumps(entry, indent=2) + "\n").encode())
 
 
 def _line(item: SetAside) -> dict[str, Any]:
@@ -86,9 +137,35 @@ def digest(fingerprint: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
 
 
-def join_set_aside(run: Path, plan: Plan) -> None:
+def entries(folder: Folder, plan: Plan, indices: Sequence[int]) -> Iterator[tuple[int, Entry | None]]:
+    """Read the entries of chunks; None where a chunk has none that counts."""
+    fingerprint = digest(plan.fingerprint)
+    raw = folder.read_all([entry_name(index) for index in indices])
+    for index, content in zip(indices, raw, strict=True):
+        yield index, Entry.read(content, index, fingerprint)
+
+
+def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Done:
+    """Say which chunks, of all or of some, are done: those with an entry whose files are there in full size.
+
+    Nothing is hashed: that is what `scar verify` does.
+    """
+    sizes = {
+        name: file.bytes for room in (CHUNKS, SET_ASIDE_PARTS) for name, file in folder.listing(room).items()
+    }
+    wanted = range(len(plan.chunks)) if indices is None else list(indices)
+    there, counts = [], Counts()
+    # A chunk without its files needs no entry to be read.
+    for index, entry in entries(folder, plan, [n for n in wanted if data_name(n) in sizes]):
+        if entry and all(sizes.get(name) == file["bytes"] for name, file in entry.files.items()):
+            there.append(index)
+            counts.add(entry.counts)
+    return Done(frozenset(there), counts)
+
+
+def join_set_aside(folder: Folder, plan: Plan) -> None:
     """Join the chunks' set-aside rows into one file, in pool order."""
-    with atomic(run / SET_ASIDE) as out:
+    with folder.writing(SET_ASIDE) as out:
         for chunk in plan.chunks:
-            with open(run / SET_ASIDE_PARTS / chunk_name(chunk.index, ".jsonl"), "rb") as part:
+            with folder.open(set_aside_name(chunk.index)) as part:
                 shutil.copyfileobj(part, out)

@@ -1,96 +1,117 @@
-"""Plan a run: cut the pool, fingerprint all that its scores depend on, claim the run folder."""
+"""Settle what a run will do: the plan that stands in its folder, where it is the same run, or a new one."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from scar.errors import InputError
-from scar.files import read_json
-from scar.pools import PoolFile, cut
-from scar.runs import CHUNKS, LEDGER, PLAN, RUN, SET_ASIDE, SET_ASIDE_PARTS, Plan, chunk_name, finished
-from scar.serving.scorer import Scorer
+from scar.files import TEMP
+from scar.pools import PoolFile
+from scar.runs import (
+    INPUTS,
+    LOCK,
+    PLAN,
+    RUN,
+    SET_ASIDE,
+    Folder,
+    Plan,
+    data_name,
+    entry_name,
+    set_aside_name,
+)
+from scar.runs.folder import ROOMS
+from scar.runs.plan import read_json_of
+from scar.serving.job import RANKERS, Job
 from scar.settings import Reading, Scoring
 
-RANKERS = "rankers"
-"""Field of the fingerprint; runs of earlier versions, which had no columns of a calibration, lack it."""
+Existing = Literal["resume", "replace", "replace another"]
+"""What becomes of a run that stands in the folder: it goes on or is finished; it goes; it goes if it is another."""
 
 
-def make_plan(
-    files: Sequence[PoolFile],
-    pool: Sequence[str],
-    scorers: Sequence[Scorer],
-    reading: Reading,
-    scoring: Scoring,
-) -> Plan:
-    """Read the pool once and fix what the run will do."""
-    chunk_rows = max(scorer.scoring.chunk_rows for scorer in scorers)
-    facts, chunks = cut(files, chunk_rows)
-    fingerprint: dict[str, Any] = {
-        "pool": {file.name: file.sha256 for file in facts},
-        "reading": asdict(reading),
-        "scoring": scoring.fingerprint(),
-        # Their order is the order of the sidecar's columns, so another order is another run.
-        RANKERS: [scorer.name for scorer in scorers],
-        "ranker": {scorer.name: _depends_on(scorer) for scorer in scorers},
-    }
-    # Through JSON's eyes, so that a plan read back compares equal; what an engine's table gave stands here too.
-    fingerprint["scoring"] |= {"carry": list(scoring.carry), "chunk_rows": chunk_rows}
-    return Plan(tuple(pool), tuple(facts), tuple(chunks), tuple(fingerprint[RANKERS]), fingerprint)
-
-
-def _depends_on(scorer: Scorer) -> dict[str, Any]:
-    choice = scorer.choice
-    return {
-        "files": scorer.files(),
-        "engine": choice.engine,
-        "precision": choice.precision,
-        "graph": choice.graph,
-        "batch_tokens": scorer.scoring.batch_tokens,
-    }
-
-
-def check_run(run: Path) -> None:
+def check_run(folder: Folder) -> None:
     """Refuse what cannot become a run folder, before anything long is done."""
-    if run.exists() and not run.is_dir():
-        raise InputError(f"{run} is a file; the scores go to a folder")
-    if run.is_dir() and not (run / PLAN).is_file() and any(path.name not in _OURS for path in run.iterdir()):
-        raise InputError(f"{run} is not empty and not a run of `scar score`: choose another --out")
-    run.mkdir(parents=True, exist_ok=True)
+    there = folder.names() or set()
+    foreign = [name for name in there if name not in _OURS and not name.startswith(LOCK)]
+    if PLAN not in there and foreign:
+        raise InputError(f"{folder.place} is not empty and not a run of `scar score`: choose another --out")
 
 
-_FOLDERS = (CHUNKS, SET_ASIDE_PARTS, LEDGER)
-_OURS = (*_FOLDERS, f".{PLAN}.tmp")
-"""What a kill before the first plan can leave."""
+_OURS = (*ROOMS, INPUTS, f".{PLAN}{TEMP}", f".{INPUTS}{TEMP}")
+"""What a kill before the first plan can leave, beside the lock."""
 
 
-def claim(run: Path, plan: Plan, *, overwrite: bool) -> bool:
-    """Make the run folder ready for the plan; False where this very run is finished already.
+def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
+    """Give the plan of the run in a folder that is ours to write to, and make the folder ready for it.
 
-    Raises InputError where the folder holds another run, an unfinished one, or is not a run at all.
+    Raises InputError where the folder holds another run, naming the field that differs.
     """
-    check_run(run)
-    if (run / PLAN).is_file():
-        if not overwrite and _same(run, plan):
-            return False
-        clear(run)
-    plan.write(run)
-    for folder in _FOLDERS:
-        (run / folder).mkdir(exist_ok=True)
-    return True
+    folder.prepare()
+    if PLAN in (folder.names() or ()):
+        if existing != "replace" and (old := _same(folder, job, refuse=existing == "resume")):
+            return old
+        clear(folder)
+        folder.prepare()
+    plan = job.plan()
+    _note_inputs(folder, job.files)
+    plan.write(folder)
+    return plan
 
 
-def _same(run: Path, plan: Plan) -> bool:
-    old = Plan.read(run)
-    if RANKERS not in old.fingerprint:
+def planned(folder: Folder, job: Job) -> Plan:
+    """Give the plan that `scar plan` wrote. Raises InputError where there is none, or that of another run."""
+    if PLAN not in (folder.names() or ()):
         raise InputError(
-            f"{run} was scored by an earlier version, or by a training: choose another --out, or --overwrite"
+            f"{folder.place}: no plan there; `scar plan` with the same pool, ranker and flags comes first"
         )
-    if field := differing(old.fingerprint, plan.fingerprint):
-        raise InputError(f"{run} holds another run: {field} differs. Choose another --out, or --overwrite")
-    if not finished(run):
-        raise InputError(f"{run} holds this run, unfinished: --overwrite starts it again")
-    return True
+    plan = _same(folder, job, refuse=True)
+    assert plan
+    return plan
+
+
+def _same(folder: Folder, job: Job, *, refuse: bool) -> Plan | None:
+    """Give the folder's plan where it is that of this very run, else None or an InputError that names what differs."""
+    old = Plan.read(folder)
+    if RANKERS not in old.fingerprint:
+        raise InputError(f"{folder.place} was written by a training: choose another --out, or --overwrite")
+    asked = {"pool": old.fingerprint.get("pool"), **job.depends()}
+    field = differing(old.fingerprint, asked) or _changed(folder, old, job.files)
+    if field and refuse:
+        raise InputError(
+            f"{folder.place} holds another run: {field} differs. Choose another --out, or --overwrite"
+        )
+    return None if field else old
+
+
+def _changed(folder: Folder, old: Plan, files: Sequence[PoolFile]) -> str | None:
+    """Name the first file of the pool that is not as it was planned, None where all are."""
+    if [file.name for file in files] != [facts.name for facts in old.files]:
+        names = {file.name for file in files} ^ {facts.name for facts in old.files}
+        return f"pool.{min(names)}" if names else "the order of the pool"
+    seen = _inputs(folder)
+    for file, facts in zip(files, old.files, strict=True):
+        # A file that was not touched since is not hashed again: pools are large.
+        if (not (stamp := file.stamp()) or seen.get(file.name) != stamp) and file.facts() != (
+            facts.bytes,
+            facts.sha256,
+        ):
+            return f"pool.{file.name}"
+    if seen != {file.name: file.stamp() for file in files}:
+        _note_inputs(folder, files)
+    return None
+
+
+def _inputs(folder: Folder) -> Mapping[str, Any]:
+    try:
+        seen = read_json_of(folder, INPUTS, "")
+    except InputError:
+        return {}
+    return seen if isinstance(seen, dict) else {}
+
+
+def _note_inputs(folder: Folder, files: Sequence[PoolFile]) -> None:
+    with folder.writing(INPUTS) as stream:
+        stream.write(json.dumps({file.name: file.stamp() for file in files}, indent=2).encode())
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
@@ -105,23 +126,22 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") ->
     return None
 
 
-def clear(run: Path) -> None:
+def clear(folder: Folder) -> None:
     """Delete what the folder's own plan lists, and nothing else: the mark of a finished run first, the plan last."""
-    plan = Plan.read(run)
-    for name in (RUN, SET_ASIDE):
-        (run / name).unlink(missing_ok=True)
-    for chunk in plan.chunks:
-        for folder, suffix in ((LEDGER, ".json"), (CHUNKS, ".parquet"), (SET_ASIDE_PARTS, ".jsonl")):
-            name = chunk_name(chunk.index, suffix)
-            (run / folder / name).unlink(missing_ok=True)
-            (run / folder / f".{name}.tmp").unlink(missing_ok=True)
-    for folder in _FOLDERS:
-        if (run / folder).is_dir() and not any((run / folder).iterdir()):
-            (run / folder).rmdir()
-    (run / PLAN).unlink()
+    plan = Plan.read(folder)
+    folder.remove([RUN, SET_ASIDE])
+    for name in (entry_name, data_name, set_aside_name):
+        folder.remove(name(chunk.index) for chunk in plan.chunks)
+    folder.remove([INPUTS])
+    folder.remove([PLAN])
 
 
-def read_summary(run: Path) -> dict[str, Any]:
-    """Read run.json of a finished run."""
-    summary: dict[str, Any] = read_json(run / RUN, "the run did not finish")
-    return summary
+def asked_before(plan: Plan) -> tuple[Reading, Scoring]:
+    """Give the settings that a run was begun with. Raises InputError where this version has others."""
+    try:
+        reading, scoring = plan.settings["reading"], plan.settings["scoring"]
+        return Reading(**reading), replace(Scoring(**scoring), carry=tuple(scoring["carry"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"the plan's settings are those of another version ({error}): score the pool again"
+        ) from None

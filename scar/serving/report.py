@@ -1,30 +1,31 @@
 """What a run tells: whoever watches it, and the summary at its end. Knows no engine."""
 
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+import json
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from scar.runs import RUN, Folder, Plan, Shard
+from scar.runs.plan import read_json_of
 from scar.serving.ledger import Counts
-from scar.serving.plan import read_summary
 
 
 class Watch(Protocol):
     """Whoever watches a run: a progress bar."""
 
-    def start(self, rows: int) -> None:
-        """Learn how many input rows there are."""
+    def start(self, rows: int, before: int = 0) -> None:
+        """Learn how many input rows there are, and how many of them were done before."""
 
     def batch(self, rows: float, tokens: int, padded: int) -> None:
         """Learn that a batch is done: its share of the rows, its tokens, and these with padding."""
 
     def chunk(self, counts: Counts) -> None:
-        """Learn that a chunk is committed."""
+        """Learn that a chunk is committed, and what became of all rows so far."""
 
 
 class Unwatched:
     """Watches nothing."""
 
-    def start(self, rows: int) -> None:
+    def start(self, rows: int, before: int = 0) -> None:
         """Ignore the size."""
 
     def batch(self, rows: float, tokens: int, padded: int) -> None:
@@ -38,9 +39,14 @@ class Unwatched:
 class RunReport:
     """What a run did; `run.json` holds the same."""
 
-    run: Path
+    run: str
+    """Path or URL of the run folder."""
     counts: Counts
+    """Of the whole run, or of the whole shard, however often it was begun."""
     seconds: float
+    """Of the last time that it was begun: reading to committing, planning and loading left out."""
+    rows_scored: int
+    """Input rows that were done in these seconds."""
     padding: float
     """Share of the tokens that were padding."""
     choice: dict[str, dict[str, str]]
@@ -48,11 +54,29 @@ class RunReport:
     already: bool = False
     """True where the run was finished before."""
     versions: dict[str, str] = field(default_factory=dict)
+    batch_tokens: dict[str, int] = field(default_factory=dict)
+    """Ranker -> most tokens of a batch at the end: fewer than planned where memory ran out."""
+    shard: Shard | None = None
+    """The part that was scored, where it was not the whole."""
+
+    @classmethod
+    def gathered(cls, run: str, counts: Counts, plan: Plan) -> "RunReport":
+        """Make the report of a run that others scored: its time is theirs."""
+        choice = {
+            name: {each: str(facts[each]) for each in ("graph", "engine", "precision")} | {"why": "planned"}
+            for name, facts in plan.fingerprint["ranker"].items()
+        }
+        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint["versions"]))
+
+    @property
+    def rows_before(self) -> int:
+        """Input rows that were done before."""
+        return self.counts.rows - self.rows_scored
 
     @property
     def rows_per_second(self) -> float:
-        """Input rows a second, planning and loading left out."""
-        return self.counts.rows / self.seconds if self.seconds else 0.0
+        """Input rows a second."""
+        return self.rows_scored / self.seconds if self.seconds else 0.0
 
 
 def summary(report: RunReport) -> dict[str, Any]:
@@ -60,15 +84,32 @@ def summary(report: RunReport) -> dict[str, Any]:
     return {
         **asdict(report.counts),
         "seconds": round(report.seconds, 3),
+        "rows_scored": report.rows_scored,
+        "rows_before": report.rows_before,
         "rows_per_second": round(report.rows_per_second, 2),
         "padding": round(report.padding, 4),
         "choice": report.choice,
+        "batch_tokens": report.batch_tokens,
         "versions": report.versions,
     }
 
 
-def finished_before(run: Path) -> RunReport:
+def write_summary(folder: Folder, values: dict[str, Any]) -> None:
+    """Write run.json: the run's last step."""
+    with folder.writing(RUN) as stream:
+        stream.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def finished_before(folder: Folder) -> RunReport:
     """Give the report of a run that was finished before."""
-    old = read_summary(run)
-    counts = Counts(**{f.name: old[f.name] for f in fields(Counts)})
-    return RunReport(run, counts, old["seconds"], old["padding"], old["choice"], True, old["versions"])
+    old = read_json_of(folder, RUN, "the run did not finish")
+    return RunReport(
+        folder.place,
+        Counts.of(old),
+        old["seconds"],
+        old["rows_scored"],
+        old["padding"],
+        old["choice"],
+        True,
+        old["versions"],
+    )

@@ -1,86 +1,101 @@
 """Score a pool: read ahead, tokenise, batch, run, commit chunk by chunk. Memory holds a few chunks, never the pool."""
 
 import logging
-import time
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
-from scar.files import write_json
-from scar.pools import Place, RowReader, find, recorded
-from scar.runs import RUN, Plan
-from scar.serving.engines import versions
-from scar.serving.ledger import Counts, commit, join_set_aside
-from scar.serving.pipeline import Meter, Scored, Threads, read_chunks
-from scar.serving.plan import check_run, claim, make_plan
-from scar.serving.rankers import Rankers, check_carried, open_bundles
-from scar.serving.report import RunReport, Unwatched, Watch, finished_before, summary
-from scar.serving.scorer import Scorer
-from scar.serving.sidecar import count, table, with_scores
-from scar.serving.workers import Workers, shares
+from scar.errors import InputError
+from scar.pools import Place
+from scar.runs import Folder, Plan, Shard, finished, open_folder
+from scar.serving.job import Job
+from scar.serving.ledger import done, join_set_aside
+from scar.serving.plan import Existing, check_run, planned, settle
+from scar.serving.rankers import Rankers
+from scar.serving.report import RunReport, Unwatched, Watch, finished_before, summary, write_summary
+from scar.serving.session import Session
 from scar.settings import Reading, Scoring
 
 log = logging.getLogger("scar")
+Out = str | Path | Folder
 
 
 def score_pool(
     pool: Place | Sequence[Place],
     ranker: Rankers,
-    out: str | Path,
+    out: Out,
     *,
     reading: Reading | None = None,
     scoring: Scoring | None = None,
-    overwrite: bool = False,
+    overwrite: bool | Existing = False,
+    shard: Shard | None = None,
     watch: Watch | None = None,
 ) -> RunReport:
     """Score every record of a pool into the run folder `out`: a sidecar of scores, never a rewrite of the text.
 
-    Several rankers score in one pass: each text is read once, and tokenised once for each distinct tokenizer.
+    Several rankers score in one pass: each text is read once, and tokenised once for each distinct tokenizer. A run
+    that was stopped goes on with the chunks that are left; `overwrite` starts it again. With a `shard` only its chunks
+    are scored, by the plan that `plan_run` wrote, beside processes that score the others; `gather` ends such a run.
     Raises InputError where the pool, the bundle or the folder is not usable, RunError where the scores are not.
     """
-    reading, scoring, watch, run = reading or Reading(), scoring or Scoring(), watch or Unwatched(), Path(out)
-    # Refused before anything long is done, or anything deleted.
-    dealt = shares(scoring.workers) if scoring.workers > 1 else []
-    files = find(pool)
-    check_run(run)
-    reader = RowReader(files, reading, scoring.carry)
-    bundles = open_bundles(ranker)
-    check_carried(bundles, scoring.carry)
-    scorers = [Scorer.of_bundle(bundle, scoring) for bundle in bundles]
-    plan = make_plan(files, recorded(pool, files), scorers, reading, scoring)
-    if not claim(run, plan, overwrite=overwrite):
-        return finished_before(run)
-    if len(dealt) > len(plan.chunks):
-        log.warning(
-            "--workers %d: the pool is %d chunks, so some have nothing to do; give fewer --chunk_rows",
-            len(dealt),
-            len(plan.chunks),
-        )
-    watch.start(plan.rows)
-    started = time.perf_counter()
-    counts, meter = Counts(), Meter()
-    stage: Workers | Threads = Workers(scorers, dealt) if dealt else Threads(scorers, watch.batch)
-    with closing(stage.run(read_chunks(files, plan.chunks, reader))) as scored:
-        for chunk in scored:
-            if dealt:
-                watch.batch(chunk.chunk.rows, chunk.meter.tokens, chunk.meter.padded)
-            meter.add(chunk.meter)
-            counts.add(_commit(run, plan, chunk, scoring.carry))
-            watch.chunk(counts)
-    join_set_aside(run, plan)
-    seconds = time.perf_counter() - started
-    choice = {scorer.name: asdict(scorer.choice) for scorer in scorers}
-    report = RunReport(run, counts, seconds, meter.padding, choice, versions=versions())
-    write_json(run / RUN, summary(report))
+    folder = open_folder(out)
+    check_run(folder)
+    job = Job.of(pool, ranker, reading, scoring)
+    with folder.hold(shard) as dead:
+        if dead and not job.scoring.workers:
+            log.info("if it dies again at the same place: --workers 1 finds the row, and sets it aside")
+        plan = planned(folder, job) if shard else settle(folder, job, _existing(overwrite))
+        if finished(folder):
+            return finished_before(folder)
+        report = Session(folder, plan, job, watch or Unwatched()).score(shard)
+        return report if shard else _finish(folder, plan, report)
+
+
+def _existing(overwrite: bool | Existing) -> Existing:
+    return overwrite if isinstance(overwrite, str) else "replace" if overwrite else "resume"
+
+
+def plan_run(
+    pool: Place | Sequence[Place],
+    ranker: Rankers,
+    out: Out,
+    *,
+    reading: Reading | None = None,
+    scoring: Scoring | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Write the plan of a run and score nothing: processes on any machines then score its shards.
+
+    Raises InputError as `score_pool` does.
+    """
+    folder = open_folder(out)
+    check_run(folder)
+    job = Job.of(pool, ranker, reading, scoring)
+    with folder.hold():
+        return settle(folder, job, _existing(overwrite))
+
+
+def gather(out: Out) -> RunReport:
+    """End a run whose shards were scored: check that every chunk is there, join the set-aside rows, write run.json.
+
+    Raises InputError naming the chunks that are missing.
+    """
+    folder = open_folder(out)
+    plan = Plan.read(folder)
+    with folder.hold():
+        if finished(folder):
+            return finished_before(folder)
+        had = done(folder, plan)
+        if left := [chunk.index for chunk in plan.chunks if chunk.index not in had.chunks]:
+            first = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
+            raise InputError(
+                f"{folder.place}: {len(left):,} of {len(plan.chunks):,} chunks are not done ({first}): "
+                "score their shards again, or the rest with `scar score` without --shard"
+            )
+        return _finish(folder, plan, RunReport.gathered(folder.place, had.counts, plan))
+
+
+def _finish(folder: Folder, plan: Plan, report: RunReport) -> RunReport:
+    """Take the last steps of a run of which every chunk is done."""
+    join_set_aside(folder, plan)
+    write_summary(folder, summary(report))
     return report
-
-
-def _commit(run: Path, plan: Plan, scored: Scored, carry: Sequence[str]) -> Counts:
-    """Write a chunk's rows of the sidecar, while the engines run the chunks after it."""
-    items, places = with_scores(scored.items, scored.scores)
-    counts = count(items, places, scored.scores)
-    sheet = table(items, places, scored.scores, carry)
-    aside = [item.set_aside for item in items if item.set_aside]
-    commit(run, scored.chunk.index, sheet, aside, counts, plan.fingerprint)
-    return counts

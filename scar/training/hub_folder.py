@@ -19,6 +19,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from scar.bundle import (
+    CANARIES,
     CARD,
     EVALUATION,
     FORMAT,
@@ -52,6 +53,7 @@ HEAD_FILES = {"style_head.safetensors": NETWORKS, "cross_head.safetensors": CROS
 COPIED = (
     *sorted({name for kind in GRAPHS.values() for name in kind.all}),
     GATES,
+    CANARIES,
     EVALUATION,
     TOKENIZER_CHECK,
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scar.errors import InputError
 from scar.pools import array, cut, find, read_pool, rows_of, source
 from scar.pools.array import elements
+from scar.pools.pieces import Most
 from scar.pools.source import BOM
 from scar.records import Reason, Record
 from tests.make import pool_rows, write_jsonl
@@ -99,7 +100,7 @@ def test_an_array_without_a_row_is_an_empty_pool(tmp_path, data):
 def test_json_lines_may_be_called_json(tmp_path):
     (path,) = [write(tmp_path / "a.json", BOM + ROW + b"\r\n\n" + ROW)]
     assert raws(path) == [(1, ROW), (3, ROW)]
-    assert [mark.line for mark in source(find(path)[0]).marks()] == [1, 3]
+    assert [piece.start.line for piece in source(find(path)[0]).pieces(Most(1, 1))] == [1, 3]
 
 
 def test_one_object_over_several_lines_is_refused_with_the_remedy(tmp_path):

@@ -41,9 +41,9 @@ def test_what_was_written_as_csv_is_read_as_it_was(tmp_path_factory, rows, data)
     assert [tuple(row.decode().values()) for row in rows_of(find(path))] == rows
     text, marks = path.read_bytes(), list(source(find(path)[0]).marks())
     for mark, row, read in zip(marks, rows, rows_of(find(path)), strict=True):
-        own = text[mark.offset : mark.offset + mark.size].decode()
+        own = text[mark.start.offset : mark.start.offset + mark.size].decode()
         assert tuple(next(csv.reader(io.StringIO(own, newline="")))) == row
-        assert mark.line == read.address.line == text[: mark.offset].count(b"\n") + 1
+        assert mark.start.line == read.address.line == text[: mark.start.offset].count(b"\n") + 1
 
 
 def test_cells_hold_line_breaks_and_quotes_and_the_line_is_where_the_row_starts(tmp_path):

@@ -2,11 +2,11 @@
 
 import pyarrow as pa
 
-from scar.files import write_json
 from scar.pools import RowReader, cut, find, rows_of
 from scar.records import Record, SetAside
-from scar.runs import CHUNKS, LEDGER, RUN, SET_ASIDE_PARTS, Plan
-from scar.serving.ledger import Counts, commit
+from scar.runs import Disk, Plan
+from scar.serving.ledger import Counts, commit, digest
+from scar.serving.report import write_summary
 from scar.settings import Reading
 
 TYPES = {"tokens": pa.int32(), "truncated": pa.bool_()}
@@ -22,9 +22,9 @@ def make_run(run, pool, scores, *, more=None, chunk_rows=3, finished=True):
     reader = RowReader(files, Reading())
     facts, chunks = cut(files, chunk_rows)
     plan = Plan((str(pool),), tuple(facts), tuple(chunks), tuple(scores), {})
-    for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
-        (run / folder).mkdir(parents=True)
-    plan.write(run)
+    folder = Disk(run)
+    folder.prepare()
+    plan.write(folder)
     left = {name: iter(values) for name, values in {**scores, **(more or {})}.items()}
     rows = list(rows_of(files))
     for chunk in chunks:
@@ -32,9 +32,9 @@ def make_run(run, pool, scores, *, more=None, chunk_rows=3, finished=True):
             item for line in rows[chunk.row : chunk.row + chunk.rows] for item in reader.parse(line).items
         ]
         aside = [item for item in items if isinstance(item, SetAside)]
-        commit(run, chunk.index, _table(items, left), aside, Counts(), {})
+        commit(folder, chunk.index, _table(items, left), aside, Counts(), digest({}))
     if finished:
-        write_json(run / RUN, {})
+        write_summary(folder, {})
     return run
 
 

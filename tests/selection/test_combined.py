@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from scar.cli import main
 from scar.errors import InputError
-from scar.runs import Plan, chunk_name
+from scar.runs import Disk, Plan, data_name
 from scar.selection.agreement import ranker_of
 from scar.selection.fuse import Fuse
 from scar.selection.keep import Output, select
@@ -193,9 +193,9 @@ def test_a_hole_is_never_written_as_a_number(pool, tmp_path):
 
 
 def test_a_carried_column_that_looks_like_ours_is_not_a_score(run, tmp_path):
-    plan = Plan.read(run)
+    plan = Plan.read(Disk(run))
     for chunk in plan.chunks:
-        path = run / "chunks" / chunk_name(chunk.index, ".parquet")
+        path = run / data_name(chunk.index)
         table = pq.read_table(path)
         pq.write_table(table.append_column("unseen_p", pa.array(["text"] * len(table))), path)
     select(run, TopK(1), tmp_path / "kept.jsonl", by="style")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.errors import InputError
-from scar.runs import Plan
+from scar.runs import Disk, Plan
 from scar.selection.keep import Output, select
 from scar.selection.lines import splice
 from scar.selection.rules import Above, TopK
@@ -263,7 +263,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="plan.json: missing; this folder is not a run"):
         select(tmp_path / "folder", TopK(1), tmp_path / "kept.jsonl")
     (tmp_path / "folder" / "plan.json").write_text('{"format": 99}')
-    with pytest.raises(InputError, match="not a plan that this version reads"):
+    with pytest.raises(InputError, match="not a plan of this version"):
         select(tmp_path / "folder", TopK(1), tmp_path / "kept.jsonl")
 
 
@@ -297,7 +297,7 @@ def test_the_counts_of_the_report_add_up(run, tmp_path, rule):
     assert report.kept + report.dropped == 6
     assert report.records == report.kept + report.dropped + report.set_aside
     assert sum(dropped for _, dropped in report.stages) == report.dropped
-    assert report.rows == Plan.read(run).rows == 7
+    assert report.rows == Plan.read(Disk(run)).rows == 7
 
 
 def test_a_k_beyond_the_pool_is_noted(run, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 
 from scar.errors import InputError, RunError
 from scar.pools import RowReader, find
-from scar.runs import Plan, read_columns
+from scar.runs import Plan, open_folder, read_columns
 from scar.serving.bench.job import RESULT, RUN_FOLDER, SCORES, SPEC, Job, Timing
 from scar.serving.bench.peers import PEERS
 from scar.serving.bench.ways import WAYS
@@ -40,10 +40,11 @@ def run(job: Job, folder: Path) -> Timing:
     report = score_pool(
         job.pool, job.bundle, out, reading=Reading(**job.reading), scoring=scoring, watch=tokens
     )
-    plan = Plan.read(out)
+    written = open_folder(out)
+    plan = Plan.read(written)
     (name,) = plan.rankers
     _as_asked(scoring, report.choice[name])
-    scores = np.concatenate([part[name].to_numpy() for part in read_columns(out, plan, [name])])
+    scores = np.concatenate([part[name].to_numpy() for part in read_columns(written, plan, [name])])
     np.save(folder / SCORES, scores)
     settings = {
         "batch_tokens": plan.fingerprint["ranker"][name]["batch_tokens"],
@@ -64,7 +65,7 @@ def by_way(job: Job, folder: Path) -> Timing:
     """Read, tokenise and score a pool as a run does, its texts batched in another way; nothing is committed."""
     own = Scorer.load(job.bundle, Scoring(**job.scoring))
     scorer = Scorer(own.bundle, own.choice, own.encoder, WAYS[job.way](own.model), own.scoring)
-    files, plan, tokens = find(job.pool), Plan.read(Path(job.like)), _Tokens()
+    files, plan, tokens = find(job.pool), Plan.read(open_folder(job.like)), _Tokens()
     reader = RowReader(files, Reading(**job.reading))
     started = time.perf_counter()
     with closing(Threads([scorer], tokens.batch).run(read_chunks(files, plan.chunks, reader))) as chunks:

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scar.files import write_json
-from scar.runs import CHUNKS, LEDGER, RUN, SET_ASIDE_PARTS, Plan
+from scar.runs import Disk, Plan
 from scar.serving.answers import Scores
-from scar.serving.ledger import Counts, commit, join_set_aside
+from scar.serving.ledger import Counts, commit, digest, join_set_aside
+from scar.serving.report import write_summary
 from scar.serving.sidecar import Item, count, table
 from scar.training.unseen.rows import Rows
 
@@ -41,9 +41,9 @@ def write_run(
 ) -> Counts:
     """Write plan, chunks, ledger and run.json; `facts` stand in run.json beside the counts."""
     plan = Plan(rows.pool, tuple(rows.files), tuple(rows.chunks), (candidates.name,), dict(fingerprint))
-    for folder in (CHUNKS, SET_ASIDE_PARTS, LEDGER):
-        (run / folder).mkdir(parents=True)
-    plan.write(run)
+    folder = Disk(run)
+    folder.prepare()
+    plan.write(folder)
     total, first, scored = Counts(), 0, 0
     for chunk in plan.chunks:
         last = first
@@ -51,14 +51,14 @@ def write_run(
             last += 1
         items = rows.items[first:last]
         end = scored + sum(item.set_aside is None for item in items)
-        total.add(_commit(run, chunk.index, items, candidates.part(scored, end), plan))
+        total.add(_commit(folder, chunk.index, items, candidates.part(scored, end), plan))
         first, scored = last, end
-    join_set_aside(run, plan)
-    write_json(run / RUN, {**asdict(total), **facts})
+    join_set_aside(folder, plan)
+    write_summary(folder, {**asdict(total), **facts})
     return total
 
 
-def _commit(run: Path, index: int, items: list[Item], part: Candidates, plan: Plan) -> Counts:
+def _commit(folder: Disk, index: int, items: list[Item], part: Candidates, plan: Plan) -> Counts:
     """Write a chunk."""
     places, next_place = [], 0
     for item in items:
@@ -68,5 +68,6 @@ def _commit(run: Path, index: int, items: list[Item], part: Candidates, plan: Pl
     at = pa.array([place if place >= 0 else None for place in places], pa.int64())
     sheet = table(items, places, scores, ()).append_column(FOLD, pa.array(part.fold, pa.int16()).take(at))
     counts = count(items, places, scores)
-    commit(run, index, sheet, [item.set_aside for item in items if item.set_aside], counts, plan.fingerprint)
+    aside = [item.set_aside for item in items if item.set_aside]
+    commit(folder, index, sheet, aside, counts, digest(plan.fingerprint))
     return counts

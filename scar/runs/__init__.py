@@ -1,0 +1,43 @@
+"""The run folder: names, plan, lock, writing it safely and reading it back. Knows neither engines nor rules."""
+
+from scar.runs.folder import Disk, Folder, Listed, open_folder
+from scar.runs.names import (
+    CHUNKS,
+    INPUTS,
+    LEDGER,
+    LOCK,
+    PLAN,
+    RUN,
+    SET_ASIDE,
+    SET_ASIDE_PARTS,
+    data_name,
+    entry_name,
+    set_aside_name,
+)
+from scar.runs.plan import Plan
+from scar.runs.read import finished, number_columns, read_columns, require_finished
+from scar.runs.shard import Shard
+
+__all__ = [
+    "CHUNKS",
+    "INPUTS",
+    "LEDGER",
+    "LOCK",
+    "PLAN",
+    "RUN",
+    "SET_ASIDE",
+    "SET_ASIDE_PARTS",
+    "Disk",
+    "Folder",
+    "Listed",
+    "Plan",
+    "Shard",
+    "data_name",
+    "entry_name",
+    "finished",
+    "number_columns",
+    "open_folder",
+    "read_columns",
+    "require_finished",
+    "set_aside_name",
+]

@@ -1,0 +1,163 @@
+"""Where a run folder is: named files, each written whole or not at all. A disk here; a store behind a URL elsewhere."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from scar.errors import InputError
+from scar.files import atomic, is_temp, sync_folder
+from scar.runs.lock import Owner, hold, owners
+from scar.runs.names import CHUNKS, LEDGER, SET_ASIDE_PARTS
+from scar.runs.shard import Shard
+
+ROOMS = (CHUNKS, SET_ASIDE_PARTS, LEDGER)
+
+
+class Listed(NamedTuple):
+    """A file as a listing shows it."""
+
+    bytes: int
+    modified: float
+    """Seconds since 1970; of an entry of the ledger, when its chunk was done."""
+
+
+class Folder(Protocol):
+    """A run folder. Names are relative, with forward slashes."""
+
+    @property
+    def place(self) -> str:
+        """Path or URL."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the folder ready to be written to, and take away what a killed process left half done."""
+        ...
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Open a file for writing; at the end of the block it is there whole and to stay, or it is not there."""
+        ...
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading. Raises FileNotFoundError."""
+        ...
+
+    def read_all(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """Read many small files; None for one that is not there."""
+        ...
+
+    def names(self) -> set[str] | None:
+        """Give the names of the files and folders right below; None where there is no folder."""
+        ...
+
+    def listing(self, under: str = "") -> dict[str, Listed]:
+        """Give the files right below the folder, or below one of its folders, by name."""
+        ...
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; one that is not there is none to remove."""
+        ...
+
+    def hold(self, shard: Shard | None = None) -> AbstractContextManager[Owner | None]:
+        """Be the folder's only writer, or the only one of a shard, for the block; gives the last one if it died.
+
+        Raises InputError naming the owner that lives.
+        """
+        ...
+
+    def owners(self) -> list[Owner]:
+        """Say who writes to it now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A run folder on a disk."""
+
+    path: Path
+
+    @property
+    def place(self) -> str:
+        """Path."""
+        return str(self.path)
+
+    def prepare(self) -> None:
+        """Make the folders, and remove the temp files of a process that was killed."""
+        for folder in (self.path, *(self.path / room for room in ROOMS)):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in os.listdir(folder):
+                if is_temp(name):
+                    (folder / name).unlink(missing_ok=True)
+        sync_folder(self.path)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a temp file that becomes the file."""
+        with atomic(self._inside(name)) as stream:
+            yield stream
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file."""
+        return open(self._inside(name), "rb")
+
+    def read_all(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """Read files one after the other."""
+        for name in names:
+            try:
+                yield self._inside(name).read_bytes()
+            except FileNotFoundError:
+                yield None
+
+    def names(self) -> set[str] | None:
+        """List the folder. Raises InputError where it is a file."""
+        try:
+            return set(os.listdir(self.path))
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            raise InputError(f"{self.path} is a file; a run is a folder") from None
+
+    def listing(self, under: str = "") -> dict[str, Listed]:
+        """Scan a folder."""
+        try:
+            with os.scandir(self._inside(under) if under else self.path) as entries:
+                found = [
+                    (entry.name, entry.stat()) for entry in entries if entry.is_file(follow_symlinks=False)
+                ]
+        except FileNotFoundError:
+            return {}
+        prefix = f"{under}/" if under else ""
+        return {prefix + name: Listed(stat.st_size, stat.st_mtime) for name, stat in found}
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Unlink files, and then the folders of ours that are empty."""
+        for name in names:
+            self._inside(name).unlink(missing_ok=True)
+        for room in ROOMS:
+            if (self.path / room).is_dir() and not any((self.path / room).iterdir()):
+                (self.path / room).rmdir()
+
+    def hold(self, shard: Shard | None = None) -> AbstractContextManager[Owner | None]:
+        """Lock the folder."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return hold(self.path, shard)
+
+    def owners(self) -> list[Owner]:
+        """Look at the locks."""
+        return owners(self.path)
+
+    def _inside(self, name: str) -> Path:
+        """Give a file's path. Raises InputError where a link leads out of the folder."""
+        path = self.path / name
+        if path.parent != self.path and path.parent.is_symlink():
+            raise InputError(f"{path.parent}: a link; a run folder holds its own folders")
+        return path
+
+
+def open_folder(place: "str | Path | Folder") -> Folder:
+    """Give the run folder of a path or URL."""
+    if isinstance(place, str) and "://" in place:
+        raise InputError(f"{place}: the run folder is a path")
+    return Disk(Path(place)) if isinstance(place, str | Path) else place

@@ -1,0 +1,97 @@
+"""The plan of a run: the pool cut into chunks, and all that its scores depend on. Written once, never changed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from scar.errors import InputError
+from scar.pools import Chunk, FileFacts
+from scar.runs.folder import Folder
+from scar.runs.names import PLAN
+
+FORMAT = 2
+_CUT = tuple(each.name for each in fields(Chunk) if each.name != "index")
+"""Columns of the table of chunks; a chunk's index is its place there."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    pool: tuple[str, ...]
+    """The pool argument, as absolute paths."""
+    files: tuple[FileFacts, ...]
+    chunks: tuple[Chunk, ...]
+    rankers: tuple[str, ...]
+    """Names of the rankers, one score column each."""
+    fingerprint: Mapping[str, Any]
+    """Field -> value or hash; a run goes on only under an equal one."""
+    bundles: tuple[str, ...] = ()
+    """Paths of the rankers' bundles; none where the scores did not come from a bundle, and cannot be made again."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The reading and scoring settings as they were given."""
+
+    @property
+    def rows(self) -> int:
+        """Input rows of the pool."""
+        return sum(file.rows for file in self.files)
+
+    def write(self, folder: Folder) -> None:
+        """Write plan.json: a chunk a line, so that it grows by some fifty bytes a chunk."""
+        numbers = {file.name: number for number, file in enumerate(self.files)}
+        head = {
+            "format": FORMAT,
+            "pool": self.pool,
+            "bundles": self.bundles,
+            "rankers": self.rankers,
+            "fingerprint": self.fingerprint,
+            "settings": self.settings,
+            "files": [asdict(file) for file in self.files],
+            "chunk_columns": _CUT,
+        }
+        lines = (json.dumps([numbers[c.file], *(getattr(c, name) for name in _CUT[1:])]) for c in self.chunks)
+        with folder.writing(PLAN) as stream:
+            stream.write(json.dumps(head, indent=2, ensure_ascii=False)[:-2].encode() + b',\n  "chunks": [\n')
+            stream.write(",\n".join(lines).encode() + b"\n]}\n")
+
+    @classmethod
+    def read(cls, folder: Folder) -> "Plan":
+        """Read plan.json; InputError where the folder is not a run."""
+        raw = read_json_of(folder, PLAN, "this folder is not a run of `scar score`")
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            raise InputError(
+                f"{folder.place}/{PLAN}: not a plan of this version ({FORMAT}): score again into another folder"
+            )
+        try:
+            files = tuple(FileFacts(**file) for file in raw["files"])
+            columns = tuple(raw["chunk_columns"])
+            chunks = tuple(
+                _chunk(number, dict(zip(columns, row, strict=True)), files)
+                for number, row in enumerate(raw["chunks"])
+            )
+            rest = [tuple(map(str, raw[name])) for name in ("pool", "rankers", "bundles")]
+            return cls(
+                rest[0], files, chunks, rest[1], dict(raw["fingerprint"]), rest[2], dict(raw["settings"])
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(
+                f"{folder.place}/{PLAN}: damaged ({error}): score the pool again into another folder"
+            ) from None
+
+
+def _chunk(number: int, row: Mapping[str, int], files: tuple[FileFacts, ...]) -> Chunk:
+    if not all(isinstance(value, int) and value >= 0 for value in row.values()):
+        raise ValueError(f"chunk {number} is {list(row.values())}")
+    return Chunk(index=number, **{**row, "file": files[row["file"]].name})  # type: ignore[arg-type]
+
+
+def read_json_of(folder: Folder, name: str, what: str) -> Any:
+    """Read a JSON file of a run folder; InputError names it where it is missing or damaged."""
+    try:
+        with folder.open(name) as stream:
+            return json.loads(stream.read())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{folder.place}/{name}: missing; {what}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{folder.place}/{name}: not readable as JSON ({error}); {what}") from None

@@ -1,0 +1,62 @@
+"""Read the scores of a run back, a chunk at a time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scar.errors import InputError
+from scar.runs.folder import Folder
+from scar.runs.names import RUN, data_name
+from scar.runs.plan import Plan
+
+
+def finished(folder: Folder) -> bool:
+    """Tell whether the run's last step was taken."""
+    return RUN in (folder.names() or ())
+
+
+def require_finished(folder: Folder) -> Plan:
+    """Read the plan of a finished run; InputError where the run is not one, or is not finished."""
+    if folder.names() is None:
+        raise InputError(f"{folder.place}: no such run folder; `scar score` makes one")
+    plan = Plan.read(folder)
+    if not finished(folder):
+        raise InputError(f"{folder.place}: the run did not finish; the same `scar score` goes on with it")
+    return plan
+
+
+@contextmanager
+def _opened(folder: Folder, index: int) -> Iterator[pq.ParquetFile]:
+    name = f"{folder.place}/{data_name(index)}"
+    try:
+        with folder.open(data_name(index)) as stream, pq.ParquetFile(stream) as file:
+            yield file
+    except FileNotFoundError:
+        raise InputError(
+            f"{name}: missing; the run folder is damaged: `scar verify {folder.place}`"
+        ) from None
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{name}: damaged ({error}): `scar verify {folder.place}` makes it anew") from None
+
+
+def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the named columns of the sidecar, one chunk at a time, in order."""
+    for chunk in plan.chunks:
+        with _opened(folder, chunk.index) as file:
+            there = file.schema_arrow.names
+            missing = [column for column in columns if column not in there]
+            if missing:
+                raise InputError(
+                    f"{folder.place}: no column {missing[0]!r} in the scores; there are: {', '.join(there)}. "
+                    f"Columns of the pool must be carried: scar score --carry {missing[0]}"
+                )
+            table = file.read(columns=list(columns))
+        yield table
+
+
+def number_columns(folder: Folder, plan: Plan) -> list[str]:
+    """List the columns of the sidecar that hold floats: the scores; what was carried is text."""
+    with _opened(folder, plan.chunks[0].index) as file:
+        return [field.name for field in file.schema_arrow if pa.types.is_floating(field.type)]

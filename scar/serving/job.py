@@ -1,0 +1,115 @@
+"""What a run is asked to do, and all that its scores depend on. Knows no run folder."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from scar.bundle import Bundle
+from scar.pools import Place, PoolFile, RowReader, cut, find, recorded
+from scar.runs import Plan
+from scar.serving.engines import versions
+from scar.serving.rankers import Rankers, check_carried, open_bundles
+from scar.serving.scorer import Scorer
+from scar.serving.shares import shares
+from scar.settings import Reading, Scoring
+
+RANKERS = "rankers"
+"""Field of the fingerprint; a training's run lacks it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pool that was found, its layouts told, and bundles that were verified; models are loaded when needed."""
+
+    files: Sequence[PoolFile]
+    pool: tuple[str, ...]
+    """The pool argument, as a plan keeps it."""
+    reader: RowReader
+    bundles: Sequence[Bundle]
+    scoring: Scoring
+
+    @classmethod
+    def of(
+        cls,
+        pool: Place | Sequence[Place],
+        ranker: Rankers,
+        reading: Reading | None = None,
+        scoring: Scoring | None = None,
+    ) -> "Job":
+        """Look at all that is named. Raises InputError where something is not usable."""
+        scoring = scoring or Scoring()
+        if scoring.workers:
+            shares(scoring.workers)  # are there processors for them?
+        files = find(pool)
+        reader = RowReader(files, reading or Reading(), scoring.carry)
+        bundles = open_bundles(ranker)
+        check_carried(bundles, scoring.carry)
+        return cls(files, recorded(pool, files), reader, bundles, scoring)
+
+    @cached_property
+    def scorers(self) -> list[Scorer]:
+        """The rankers, loaded."""
+        return [Scorer.of_bundle(bundle, self.scoring) for bundle in self.bundles]
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of a chunk: the engine's own number, unless it is given."""
+        return max(scorer.scoring.chunk_rows for scorer in self.scorers)
+
+    def depends(self) -> dict[str, Any]:
+        """Give what the scores depend on, but for the pool: hashes, names and numbers."""
+        fingerprint: dict[str, Any] = {
+            "reading": asdict(self.reader.reading),
+            "scoring": self.scoring.fingerprint() | {"chunk_rows": self.chunk_rows},
+            # Their order is the order of the sidecar's columns, so another order is another run.
+            RANKERS: [scorer.name for scorer in self.scorers],
+            "ranker": {scorer.name: _depends_on(scorer) for scorer in self.scorers},
+            "versions": versions_of(self.scorers),
+        }
+        # Through JSON's eyes, so that a plan read back compares equal.
+        return dict(json.loads(json.dumps(fingerprint)))
+
+    def plan(self) -> Plan:
+        """Read the pool once, and cut it."""
+        facts, chunks = cut(self.files, self.chunk_rows)
+        fingerprint = {"pool": {file.name: file.sha256 for file in facts}, **self.depends()}
+        bundles = tuple(str(bundle.path.absolute()) for bundle in self.bundles)
+        settings = {"reading": asdict(self.reader.reading), "scoring": self.scoring.given()}
+        return Plan(
+            self.pool,
+            tuple(facts),
+            tuple(chunks),
+            tuple(fingerprint[RANKERS]),
+            fingerprint,
+            bundles,
+            settings,
+        )
+
+
+def _depends_on(scorer: Scorer) -> dict[str, Any]:
+    choice = scorer.choice
+    return {
+        "files": scorer.files(),
+        "engine": choice.engine,
+        "precision": choice.precision,
+        "graph": choice.graph,
+        "batch_tokens": scorer.scoring.batch_tokens,
+    }
+
+
+def versions_of(scorers: Sequence[Scorer]) -> dict[str, str]:
+    """Give the versions of what makes the scores: with another one they may differ in the last digits."""
+    engines = {package for scorer in scorers for package in ENGINE_PACKAGES[scorer.choice.engine]}
+    return {
+        name: version for name, version in versions().items() if name in {"scar-rank", "tokenizers", *engines}
+    }
+
+
+ENGINE_PACKAGES = {
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
+    "torch": ("torch", "transformers", "flash-attn"),
+}
+"""The packages that an engine is."""

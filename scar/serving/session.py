@@ -1,0 +1,102 @@
+"""Score the chunks of a plan that are left, and commit each. Knows neither locks nor how a run begins and ends."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+from scar.errors import RunError
+from scar.pools import Chunk
+from scar.runs import Folder, Plan, Shard
+from scar.serving.engines import versions
+from scar.serving.job import Job
+from scar.serving.ledger import Counts, commit, digest, done
+from scar.serving.pipeline import Failed, Meter, Scored, Threads, read_chunks, where
+from scar.serving.report import RunReport, Watch
+from scar.serving.shares import shares
+from scar.serving.sidecar import count, table, with_scores
+from scar.serving.workers import Workers
+
+log = logging.getLogger("scar")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One process that works on a run."""
+
+    folder: Folder
+    plan: Plan
+    job: Job
+    watch: Watch
+
+    def score(self, shard: Shard | None = None) -> RunReport:
+        """Score what is left of the run, or of a shard of it."""
+        chunks = shard.of_chunks(self.plan.chunks) if shard else self.plan.chunks
+        had = done(self.folder, self.plan, [chunk.index for chunk in chunks])
+        left = [chunk for chunk in chunks if chunk.index not in had.chunks]
+        if had.chunks and left:
+            log.info("going on: %d of %d chunks are done", len(had.chunks), len(chunks))
+        self.watch.start(sum(chunk.rows for chunk in chunks), had.counts.rows)
+        started, rows, before = time.perf_counter(), Counts(), had.counts.rows
+        rows.add(had.counts)
+        meter = self._score(left, rows)
+        seconds = time.perf_counter() - started
+        choice = {scorer.name: asdict(scorer.choice) for scorer in self.job.scorers}
+        return RunReport(
+            self.folder.place,
+            rows,
+            seconds,
+            rows.rows - before,
+            meter.padding,
+            choice,
+            already=shard is not None and not left,
+            versions=versions(),
+            shard=shard,
+            batch_tokens=meter.batch_tokens,
+        )
+
+    def _score(self, left: Sequence[Chunk], counts: Counts) -> Meter:
+        """Score chunks, adding to the counts as they are committed."""
+        meter, fingerprint, failed = Meter(), digest(self.plan.fingerprint), list[Failed]()
+        if not left:
+            return meter
+        with closing(
+            self._stage(len(left)).run(read_chunks(self.job.files, left, self.job.reader))
+        ) as results:
+            for scored in results:
+                if isinstance(scored, Failed):
+                    log.error("%s is not scored: %s", where(scored.chunk), scored.why)
+                    failed.append(scored)
+                    continue
+                meter.add(scored.meter)
+                counts.add(commit_scored(self.folder, fingerprint, scored, self.job.scoring.carry))
+                self.watch.chunk(counts)
+        if failed:
+            chunks = ", ".join(str(each.chunk.index) for each in failed)
+            raise RunError(
+                f"{self.folder.place}: chunk {chunks} is not scored: {failed[0].why}; run the same command again"
+            )
+        return meter
+
+    def _stage(self, chunks: int) -> Workers | Threads:
+        workers = self.job.scoring.workers
+        if workers > chunks > 0:
+            log.warning(
+                "--workers %d: there are %d chunks, so some have nothing to do; give fewer --chunk_rows",
+                workers,
+                chunks,
+            )
+        if not workers:
+            return Threads(self.job.scorers, self.watch.batch)
+        return Workers(self.job.scorers, shares(workers), self.watch.batch, self.job.scoring.stall)
+
+
+def commit_scored(folder: Folder, fingerprint: str, scored: Scored, carry: Sequence[str]) -> Counts:
+    """Write a chunk's rows, while the engines run the chunks after it; `fingerprint` is the run's digest."""
+    items, places = with_scores(scored.items, scored.scores)
+    counts = count(items, places, scored.scores)
+    sheet = table(items, places, scored.scores, carry)
+    aside = [item.set_aside for item in items if item.set_aside]
+    commit(folder, scored.chunk.index, sheet, aside, counts, fingerprint)
+    return counts

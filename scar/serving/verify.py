@@ -1,0 +1,150 @@
+"""Check every checksum and count of a run, and make anew what is damaged."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scar.errors import InputError, RunError
+from scar.runs import (
+    LEDGER,
+    RUN,
+    SET_ASIDE,
+    Folder,
+    Plan,
+    data_name,
+    entry_name,
+    finished,
+    open_folder,
+    set_aside_name,
+)
+from scar.runs.plan import read_json_of
+from scar.serving.ledger import Counts, Entry, entries
+from scar.serving.plan import asked_before
+from scar.serving.report import RunReport, Watch
+from scar.serving.run import score_pool
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A chunk that is not what the ledger says, or None for what was joined at the end; and what is wrong."""
+
+    chunk: int | None
+    what: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a check found."""
+
+    run: str
+    good: int
+    """Chunks whose checksums and counts are right."""
+    missing: int
+    """Chunks that are not done yet."""
+    damaged: tuple[Damage, ...]
+    finished: bool
+
+
+def verify(run: str | Path | Folder) -> Verified:
+    """Hash every file of every chunk, and count its rows; nothing is changed.
+
+    Raises InputError where the folder is no run.
+    """
+    folder = open_folder(run)
+    plan = Plan.read(folder)
+    begun = folder.listing(LEDGER)
+    total, good, missing, damaged, joined = Counts(), 0, 0, [], hashlib.sha256()
+    for index, entry in entries(folder, plan, range(len(plan.chunks))):
+        if entry_name(index) not in begun:
+            missing += 1
+        elif entry is None:
+            damaged.append(Damage(index, f"{entry_name(index)} is damaged, or of another run"))
+        elif what := _wrong(folder, plan, index, entry, joined):
+            damaged.append(Damage(index, what))
+        else:
+            good += 1
+            total.add(entry.counts)
+    ended = finished(folder)
+    if ended and not damaged and (what := _wrong_end(folder, total, missing, joined.hexdigest())):
+        damaged.append(Damage(None, what))
+    return Verified(folder.place, good, missing, tuple(damaged), ended)
+
+
+def _wrong(folder: Folder, plan: Plan, index: int, entry: Entry, joined: "hashlib._Hash") -> str | None:
+    """Say what is wrong with a chunk; adds its set-aside rows to the hash of what is joined."""
+    for name, said in entry.files.items():
+        also = joined if name == set_aside_name(index) else None
+        if (found := _hash(folder, name, also)) is None:
+            return f"{name} is missing"
+        if found != said["sha256"]:
+            return f"{name} is not what was written: its checksum differs"
+    with folder.open(data_name(index)) as stream:
+        try:
+            rows = pq.ParquetFile(stream).metadata.num_rows
+        except pa.ArrowInvalid as error:
+            return f"{data_name(index)} cannot be read: {error}"
+    counts = entry.counts
+    if counts.rows != plan.chunks[index].rows:
+        return f"{entry_name(index)} counts {counts.rows} rows, the plan {plan.chunks[index].rows}"
+    if not rows == counts.records == counts.scored + sum(counts.set_aside.values()):
+        return f"{entry_name(index)}: its counts do not add up with the {rows} records of {data_name(index)}"
+    return None
+
+
+def _hash(folder: Folder, name: str, also: "hashlib._Hash | None") -> str | None:
+    """Give the SHA-256 of a file, None where it is not there; its bytes also go into another hash."""
+    own = hashlib.sha256()
+    try:
+        with folder.open(name) as stream:
+            while block := stream.read(BLOCK):
+                own.update(block)
+                if also:
+                    also.update(block)
+    except FileNotFoundError:
+        return None
+    return own.hexdigest()
+
+
+def _wrong_end(folder: Folder, total: Counts, missing: int, joined: str) -> str | None:
+    """Say what is wrong with the last files of a finished run."""
+    if missing:
+        return f"{RUN} says that the run is finished, but {missing} chunks are not done"
+    if _hash(folder, SET_ASIDE, None) != joined:
+        return f"{SET_ASIDE} is not what the chunks set aside"
+    said: Any = read_json_of(folder, RUN, "")
+    try:
+        return None if Counts.of(said) == total else f"{RUN} does not count what the chunks count"
+    except (KeyError, TypeError):
+        return f"{RUN} is damaged"
+
+
+def repair(found: Verified, run: str | Path | Folder, watch: Watch | None = None) -> RunReport | None:
+    """Take what is damaged out of a run, and where the run was finished make just that anew.
+
+    Of a run that is not finished the damaged chunks are to do again: the same `score_pool` goes on with it. Raises
+    RunError where the scores cannot be made again, InputError where the pool or the ranker is another by now.
+    """
+    folder = open_folder(run)
+    plan = Plan.read(folder)
+    if not plan.bundles:
+        raise RunError(
+            f"{folder.place}: these scores are those of a training; they cannot be made again one by one"
+        )
+    with folder.hold():
+        folder.remove([RUN])  # first: from here on the run is not finished
+        for damage in found.damaged:
+            if damage.chunk is not None:
+                folder.remove(name(damage.chunk) for name in (entry_name, data_name, set_aside_name))
+    if not found.finished:
+        return None
+    reading, scoring = asked_before(plan)
+    try:
+        return score_pool(plan.pool, plan.bundles, folder, reading=reading, scoring=scoring, watch=watch)
+    except InputError as error:
+        raise InputError(f"what is damaged was taken out, and cannot be made anew: {error}") from None
