@@ -26,8 +26,10 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     """
     temp = path.with_name(f".{path.name}{TEMP}")
     try:
+        if temp.is_symlink():
+            temp.unlink()  # what it leads to is none of ours
         # Opened as it is: what a living process writes there is not ours to cut off.
-        with open(os.open(temp, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as stream:
+        with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "wb") as stream:
             if not _claimed(stream, temp):
                 raise InputError(
                     f"{path} is being written by another process: wait for it, or choose another --out"
