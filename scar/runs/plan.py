@@ -64,7 +64,7 @@ class Plan:
                 f"{folder.place}/{PLAN}: not a plan of this version ({FORMAT}): score again into another folder"
             )
         try:
-            files = tuple(FileFacts(**file) for file in raw["files"])
+            files = tuple(_facts(file) for file in raw["files"])
             columns = tuple(raw["chunk_columns"])
             chunks = tuple(
                 _chunk(number, dict(zip(columns, row, strict=True)), files)
@@ -78,6 +78,13 @@ class Plan:
             raise InputError(
                 f"{folder.place}/{PLAN}: damaged ({error}): score the pool again into another folder"
             ) from None
+
+
+def _facts(told: Mapping[str, Any]) -> FileFacts:
+    facts = FileFacts(**told)
+    if not isinstance(facts.name, str) or not isinstance(facts.rows, int) or facts.rows < 0:
+        raise ValueError(f"a file of the pool is {dict(told)}")
+    return facts
 
 
 def _chunk(number: int, row: Mapping[str, int], files: tuple[FileFacts, ...]) -> Chunk:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from scar.errors import InputError
 from scar.runs import RUN, Folder, Plan, Shard
 from scar.runs.plan import read_json_of
 from scar.serving.ledger import Counts
@@ -103,13 +104,9 @@ def write_summary(folder: Folder, values: dict[str, Any]) -> None:
 def finished_before(folder: Folder) -> RunReport:
     """Give the report of a run that was finished before."""
     old = read_json_of(folder, RUN, "the run did not finish")
-    return RunReport(
-        folder.place,
-        Counts.of(old),
-        old["seconds"],
-        old["rows_scored"],
-        old["padding"],
-        old["choice"],
-        True,
-        old["versions"],
-    )
+    try:
+        seconds, padding, scored = float(old["seconds"]), float(old["padding"]), int(old["rows_scored"])
+        choice, found = dict(old["choice"]), dict(old["versions"])
+        return RunReport(folder.place, Counts.of(old), seconds, scored, padding, choice, True, found)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}`") from None
