@@ -8,6 +8,7 @@ from importlib import import_module
 
 import scar
 from scar.cli import logs
+from scar.cli.screen import shown
 from scar.cli.signals import Stopped, stopping
 from scar.errors import GateError, InputError, RunError
 
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name is None:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
     # Lightning ends a training by itself.
-    with nullcontext() if name.startswith("train") else stopping():
+    with nullcontext() if name.startswith("train") else stopping(), shown(sys.stdout):
         return _run(name, given[len(name.split()) :])
 
 
