@@ -25,9 +25,9 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     that writes the same file at the same time is refused by an InputError.
     """
     temp = path.with_name(f".{path.name}{TEMP}")
-    try:
-        # Opened as it is: what a living process writes there is not ours to cut off.
-        with open(os.open(temp, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as stream:
+    with _named(path, temp):
+        # Opened as it is: what a living process writes there is not ours to cut off, nor what a link leads to.
+        with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "wb") as stream:
             if not _claimed(stream, temp):
                 raise InputError(
                     f"{path} is being written by another process: wait for it, or choose another --out"
@@ -41,10 +41,18 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             except BaseException:
                 temp.unlink(missing_ok=True)
                 raise
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _named(path: Path, temp: Path) -> Iterator[None]:
+    """Let system errors name the file as the user knows it: a full disk names none, others the temp file."""
+    try:
+        yield
     except OSError as error:
-        # The user knows the file by its own name, and a full disk names none.
+        if error.errno is None or error.filename not in (None, str(temp)):
+            raise  # of another file, such as one that is read meanwhile
         raise OSError(error.errno, error.strerror, str(path)) from None
-    sync_folder(path.parent)
 
 
 def _claimed(stream: IO[bytes], temp: Path) -> bool:
@@ -63,6 +71,14 @@ def _claimed(stream: IO[bytes], temp: Path) -> bool:
 def is_temp(name: str) -> bool:
     """Tell whether a file was left by a process that was killed while it wrote."""
     return name.startswith(".") and name.endswith(TEMP)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, to stay after a power loss."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_folder(folder: Path) -> None:

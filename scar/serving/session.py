@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from scar.pools import Chunk
+from scar.pools.places import Disk as OnDisk
 from scar.runs import Folder, Plan, Shard
 from scar.serving.engines import versions
 from scar.serving.job import Job
@@ -56,8 +57,12 @@ class Session:
     def _score(self, left: Sequence[Chunk], counts: Counts) -> Meter:
         """Score chunks, adding to the counts as they are committed."""
         meter, stage, fingerprint = Meter(), self._stage(len(left)), digest(self.plan.fingerprint)
+        # Asked before each commit, of files that a glance is enough for.
+        near = {file.name: file for file in self.job.files if isinstance(file.store, OnDisk)}
         with closing(stage.run(read_chunks(self.job.files, left, self.job.reader))) as results:
             for scored in results:
+                if file := near.get(scored.chunk.file):
+                    self.job.refuse_changed(file)
                 meter.add(scored.meter)
                 counts.add(commit_scored(self.folder, fingerprint, scored, self.job.scoring.carry))
                 self.watch.chunk(counts)
