@@ -64,8 +64,10 @@ def _claimed(stream: IO[bytes], temp: Path) -> bool:
     except OSError as error:
         if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
             raise
-    # Between our two steps it may have become the file of whoever had it.
-    return temp.exists() and os.path.samestat(os.stat(temp), os.fstat(stream.fileno()))
+    try:
+        return os.path.samestat(os.stat(temp), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False  # between our two steps it became the file of whoever had it
 
 
 def is_temp(name: str) -> bool:

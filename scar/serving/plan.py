@@ -21,8 +21,8 @@ from scar.runs import (
     finished,
     set_aside_name,
 )
-from scar.runs.folder import ROOMS
 from scar.runs.checked import checked, read_checked
+from scar.runs.folder import ROOMS
 from scar.runs.plan import read_of
 from scar.serving.job import RANKERS, Job
 from scar.serving.ledger import done

@@ -64,9 +64,9 @@ class RunReport:
         """Make the report of a run that others scored: its time is theirs."""
         choice = {
             name: {each: str(facts[each]) for each in ("graph", "engine", "precision")} | {"why": "planned"}
-            for name, facts in plan.fingerprint["ranker"].items()
+            for name, facts in plan.fingerprint.get("ranker", {}).items()
         }
-        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint["versions"]))
+        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint.get("versions", {})))
 
     @property
     def rows_before(self) -> int:
