@@ -5,8 +5,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,33 +104,6 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"{path}: missing; {what}") from None
     except ValueError as error:
         raise InputError(f"{path}: not readable as JSON ({error}); {what}") from None
-
-
-@contextmanager
-def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Fill a hidden folder beside `path`; at the end of the block it becomes `path`, or nothing does.
-
-    What `path` held before is kept until the new folder stands in its place.
-    """
-    path = path.resolve()
-    refuse_existing(path, overwrite=overwrite)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; the output is a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    old = temp / "old"
-    try:
-        new = temp / "new"
-        new.mkdir()
-        yield new
-        if path.exists():
-            os.replace(path, old)
-        os.replace(new, path)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(temp, ignore_errors=True)
-    sync_folder(path.parent)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -68,5 +68,5 @@ def stopping(tell: Callable[[Stopped], int]) -> Iterator[None]:
     finally:
         if stop.timer:
             stop.timer.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
