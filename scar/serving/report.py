@@ -4,8 +4,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from scar.errors import InputError
 from scar.runs import RUN, Folder, Plan, Shard
-from scar.runs.plan import read_json_of
+from scar.runs.checked import checked, read_checked
+from scar.runs.plan import read_of
 from scar.serving.ledger import Counts
 
 
@@ -64,9 +66,9 @@ class RunReport:
         """Make the report of a run that others scored: its time is theirs."""
         choice = {
             name: {each: str(facts[each]) for each in ("graph", "engine", "precision")} | {"why": "planned"}
-            for name, facts in plan.fingerprint["ranker"].items()
+            for name, facts in plan.fingerprint.get("ranker", {}).items()
         }
-        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint["versions"]))
+        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint.get("versions", {})))
 
     @property
     def rows_before(self) -> int:
@@ -97,19 +99,25 @@ def summary(report: RunReport) -> dict[str, Any]:
 def write_summary(folder: Folder, values: dict[str, Any]) -> None:
     """Write run.json: the run's last step."""
     with folder.writing(RUN) as stream:
-        stream.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+        stream.write(checked(json.dumps(values, indent=2, ensure_ascii=False)))
 
 
 def finished_before(folder: Folder) -> RunReport:
-    """Give the report of a run that was finished before."""
-    old = read_json_of(folder, RUN, "the run did not finish")
-    return RunReport(
-        folder.place,
-        Counts.of(old),
-        old["seconds"],
-        old["rows_scored"],
-        old["padding"],
-        old["choice"],
-        True,
-        old["versions"],
-    )
+    """Give the report of a run that was finished before. Raises InputError where run.json is damaged."""
+    raw = read_of(folder, RUN, "the run did not finish")
+    try:
+        old = read_checked(raw)
+        return RunReport(
+            folder.place,
+            Counts.of(old),
+            old["seconds"],
+            old["rows_scored"],
+            old["padding"],
+            old["choice"],
+            True,
+            old["versions"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}` makes it anew"
+        ) from None

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from scar.errors import RunError
 from scar.pools import Chunk
+from scar.pools.places import Disk as OnDisk
 from scar.runs import Folder, Plan, Shard
 from scar.serving.engines import versions
 from scar.serving.job import Job
@@ -61,6 +62,8 @@ class Session:
         meter, fingerprint, failed = Meter(), digest(self.plan.fingerprint), list[Failed]()
         if not left:
             return meter
+        # Asked before each commit, of files that a glance is enough for.
+        near = {file.name: file for file in self.job.files if isinstance(file.store, OnDisk)}
         with closing(
             self._stage(len(left)).run(read_chunks(self.job.files, left, self.job.reader))
         ) as results:
@@ -69,6 +72,8 @@ class Session:
                     log.error("%s is not scored: %s", where(scored.chunk), scored.why)
                     failed.append(scored)
                     continue
+                if file := near.get(scored.chunk.file):
+                    self.job.refuse_changed(file)
                 meter.add(scored.meter)
                 counts.add(commit_scored(self.folder, fingerprint, scored, self.job.scoring.carry))
                 self.watch.chunk(counts)
