@@ -81,6 +81,38 @@ def test_a_worker_that_dies_once_costs_nothing(pool, bundle, clean, tmp_path):
     assert near(tmp_path / "run", clean)["reason"] == [None] * 70
 
 
+LATE = """
+from scar.cli import progress
+from scar.serving import worker
+budgets, told = worker.budgets, []
+
+def late(scorers):
+    if not (HERE / "died").exists():
+        (HERE / "died").touch()
+        os._exit(1)
+    return budgets(scorers)
+
+def batch(self, rows, tokens, padded):
+    told.append((rows, tokens))
+    (HERE / "told").write_text(f"{len(told)} {sum(r for r, _ in told)} {sum(t for _, t in told)}")
+
+worker.budgets = late
+progress.Bar.batch = batch
+"""
+
+
+@pytest.mark.slow
+def test_what_a_worker_told_before_it_died_is_taken_back(pool, bundle, tmp_path):
+    done = drive(tmp_path, *score(pool, bundle, tmp_path / "run", *ONE), patch=LATE)
+    assert done.returncode == 0 and (tmp_path / "died").exists(), done.err
+    _, rows, tokens = (tmp_path / "told").read_text().split()
+    assert float(rows) == pytest.approx(70)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "died").touch()
+    drive(tmp_path / "again", *score(pool, bundle, tmp_path / "again" / "run", *ONE), patch=LATE)
+    assert (tmp_path / "again" / "told").read_text().split()[2] == tokens
+
+
 @pytest.mark.slow
 def test_many_rows_that_kill_stop_the_run(pool, bundle, tmp_path):
     patch = FATAL.format(word=" ", deed=SEGFAULT)
