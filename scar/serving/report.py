@@ -18,7 +18,10 @@ class Watch(Protocol):
         """Learn how many input rows there are, and how many of them were done before."""
 
     def batch(self, rows: float, tokens: int, padded: int) -> None:
-        """Learn that a batch is done: its share of the rows, its tokens, and these with padding."""
+        """Learn that a batch is done: its share of the rows, its tokens, and these with padding.
+
+        The numbers are negative where what was told must be done again: a worker died.
+        """
 
     def chunk(self, counts: Counts) -> None:
         """Learn that a chunk is committed, and what became of all rows so far."""

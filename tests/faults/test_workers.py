@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -78,6 +79,38 @@ def test_a_worker_that_dies_once_costs_nothing(pool, bundle, clean, tmp_path):
     done = drive(tmp_path, *score(pool, bundle, tmp_path / "run", *ONE), patch=patch)
     assert done.returncode == 0 and (tmp_path / "died").exists()
     assert near(tmp_path / "run", clean)["reason"] == [None] * 70
+
+
+LATE = """
+from scar.cli import progress
+from scar.serving import worker
+budgets, told = worker.budgets, []
+
+def late(scorers):
+    if not (HERE / "died").exists():
+        (HERE / "died").touch()
+        os._exit(1)
+    return budgets(scorers)
+
+def batch(self, rows, tokens, padded):
+    told.append((rows, tokens))
+    (HERE / "told").write_text(f"{len(told)} {sum(r for r, _ in told)} {sum(t for _, t in told)}")
+
+worker.budgets = late
+progress.Bar.batch = batch
+"""
+
+
+@pytest.mark.slow
+def test_what_a_worker_told_before_it_died_is_taken_back(pool, bundle, tmp_path):
+    done = drive(tmp_path, *score(pool, bundle, tmp_path / "run", *ONE), patch=LATE)
+    assert done.returncode == 0 and (tmp_path / "died").exists(), done.err
+    _, rows, tokens = (tmp_path / "told").read_text().split()
+    assert float(rows) == pytest.approx(70)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "died").touch()
+    drive(tmp_path / "again", *score(pool, bundle, tmp_path / "again" / "run", *ONE), patch=LATE)
+    assert (tmp_path / "again" / "told").read_text().split()[2] == tokens
 
 
 @pytest.mark.slow
@@ -167,6 +200,53 @@ def test_no_worker_outlives_the_run(number, how, pool, bundle, tmp_path):
         assert number == signal.SIGKILL or "Traceback" not in process.stderr.read().partition("worker")[2]
     finally:
         end(process)
+
+
+NAPS = FATAL.format(word=".", deed='(HERE / "hangs").touch(); time.sleep(0.04)')
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_a_slow_commit_does_not_hang(pool, bundle, tmp_path):
+    patch = "from scar.cli import progress\nprogress.Bar.chunk = lambda self, counts: time.sleep(2.5)"
+    flags = ("--workers", 1, "--chunk_rows", 35, "--stall", 1)
+    done = drive(tmp_path, *score(pool, bundle, tmp_path / "run", *flags), patch=patch)
+    assert done.returncode == 0 and "hung" not in done.err, done.err
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_for_a_while_goes_on(pool, bundle, clean, tmp_path):
+    """As by Ctrl-Z, or by a batch system that lets another job in."""
+    arguments = score(pool, bundle, tmp_path / "run", *ONE, "--stall", 2)
+    process = start(tmp_path, *arguments, patch=NAPS)
+    try:
+        begun(process, tmp_path, 2)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(8)
+        os.killpg(process.pid, signal.SIGCONT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 0 and "hung" not in told, told
+    finally:
+        end(process)
+    near(tmp_path / "run", clean)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_from_outside_is_replaced(pool, bundle, clean, tmp_path):
+    process = start(tmp_path, *score(pool, bundle, tmp_path / "run", *ONE), patch=NAPS)
+    try:
+        for _ in range(2):
+            begun(process, tmp_path, 2)
+            for number in group(process):
+                if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
+                    os.kill(number, signal.SIGKILL)
+            (tmp_path / "hangs").unlink()
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 0 and "a worker died (signal SIGKILL)" in told, told
+        assert told.count("a worker died") == 2
+    finally:
+        end(process)
+    near(tmp_path / "run", clean)
 
 
 @pytest.mark.slow
