@@ -20,7 +20,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from scar.bundle import MANIFEST, RANKER, WEIGHTS
+from scar.bundle import MANIFEST, RANKER, TOKENIZER, WEIGHTS
+from scar.encoding.tokenizer_file import check_tokenizer
 from scar.errors import InputError
 from scar.files import read_json
 from scar.training.gte import native_config
@@ -118,6 +119,8 @@ def load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenize
     if not has_tokenizer(folder):
         # transformers would make up a tokenizer that knows no word, and say nothing.
         raise InputError(f"{folder}: no tokenizer files ({', '.join(TOKENIZERS)})")
+    if (folder / TOKENIZER).is_file():
+        check_tokenizer(folder / TOKENIZER)
     tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"{folder}: no fast tokenizer; scoring without transformers needs one")
