@@ -1,5 +1,6 @@
 """What a pool argument names: a file, a folder, a glob, a URL, a data set of the Hub, or several of these."""
 
+import io
 import itertools
 import json
 import logging
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from scar.errors import InputError
 from scar.files import sha256
 from scar.pools.packed import Unpacked
-from scar.pools.start import BEGIN, Start, skip
+from scar.pools.start import BEGIN, BLOCK, Start, skip
 
 log = logging.getLogger("scar")
 Place = str | Path
@@ -80,7 +81,9 @@ class PoolFile:
         except BaseException:
             stream.close()
             raise
-        return stream
+        # A store's own stream may know no bound for a line.
+        text = self.kind in TEXT.values() and not isinstance(stream, io.BufferedReader)
+        return io.BufferedReader(cast(io.RawIOBase, stream), BLOCK) if text else stream
 
     def facts(self) -> tuple[int, str]:
         """Give the file's size, and what changes when the file does: a hash, or the store's own mark."""
