@@ -72,8 +72,13 @@ def hold(run: Path, shard: Shard | None) -> Iterator[Owner | None]:
             raise refused(run, others[0])
         _write(own, Owner.this(shard))
         if dead:
-            log.warning("%s: its last owner, %s, did not end well; taken over", run, dead)
+            log_taken(run, dead)
         yield dead
+
+
+def log_taken(run: Path | str, dead: Owner) -> None:
+    """Log that a dead owner's run is ours now."""
+    log.warning("%s: its last owner, %s, did not end well; taken over", run, dead)
 
 
 def owners(run: Path) -> list[Owner]:
