@@ -29,6 +29,11 @@ class TokenLists:
         """Tokens of each text, special tokens counted."""
         return np.diff(self.offsets)
 
+    def of_text(self, text: int) -> NDArray[np.int32]:
+        """Give the ids of one text."""
+        ids: NDArray[np.int32] = self.ids[self.offsets[text] : self.offsets[text + 1]]
+        return ids
+
     def padded(
         self, texts: NDArray[np.int64], pad_id: int, width: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -92,7 +92,8 @@ def test_given_triplets_take_the_place_of_the_defaults_and_none_at_all_is_off():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("batch_tokens", -1), ("chunk_rows", -1), ("threads", -1), ("workers", 0)]
+    ("name", "value"),
+    [("batch_tokens", -1), ("chunk_rows", -1), ("threads", -1), ("workers", -1), ("stall", 0)],
 )
 def test_a_scoring_number_out_of_range_is_named_with_its_value(name, value):
     with pytest.raises(InputError, match=f"--{name} .*got {value}"):
@@ -106,7 +107,7 @@ def test_a_column_carried_twice_is_named():
 
 def test_the_fingerprint_tells_every_setting_but_who_does_the_work():
     assert Scoring(threads=1).fingerprint() == Scoring(threads=7).fingerprint()
-    assert Scoring(workers=1).fingerprint() == Scoring(workers=2).fingerprint()
+    assert Scoring(workers=1).fingerprint() == Scoring(workers=2, stall=9).fingerprint()
     others = [
         {"chunk_rows": 64},
         {"carry": ("a",)},

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     *("engine", "precision", "graph", "device", "aggregate"),
-    *("batch_tokens", "chunk_rows", "threads", "workers", "gates"),
+    *("batch_tokens", "chunk_rows", "threads", "workers", "stall", "gates"),
 )
 
 

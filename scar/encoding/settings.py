@@ -9,7 +9,11 @@ from scar.encoding.text import Cut
 from scar.errors import InputError
 
 Inputs = Literal["each", "pair", "instruction", "response"]
+MOST_WORDS = 1 << 24
+"""No vocabulary is larger."""
 CUTS, INPUTS = get_args(Cut), get_args(Inputs)
+MOST_TOKENS = 32_768
+"""No encoder takes more. Texts are cut to so many characters a token: a config without a limit must not undo that."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,11 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         """Check what a changed ranker.json may say."""
-        for name, least in (("pad_id", 0), ("max_tokens", 1)):
+        for name, least, most in (("pad_id", 0, MOST_WORDS), ("max_tokens", 1, MOST_TOKENS)):
             if not isinstance(value := getattr(self, name), int) or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            if value > most:
+                raise InputError(f"{name} must be at most {most:,}, got {value!r}")
         for name, known in (
             ("instruction", CUTS),
             ("dialogue", CUTS),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from scar.encoding.tokenizer_file import no_panic, open_tokenizer
 from scar.errors import InputError
 from scar.tokens import TokenLists
 
@@ -49,7 +50,7 @@ class TextEncoder:
     @classmethod
     def from_file(cls, path: Path, pad_id: int) -> "TextEncoder":
         """Read a `tokenizer.json`."""
-        return cls(Tokenizer.from_file(str(path)), pad_id)
+        return cls(open_tokenizer(path), pad_id)
 
     @cached_property
     def identity(self) -> str:
@@ -68,7 +69,8 @@ class TextEncoder:
 
     def bare(self, texts: Sequence[str]) -> list[Ids]:
         """Tokenise texts without special tokens."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        with no_panic("a text cannot be read"):
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
 
     def encode(self, texts: Sequence[str], limit: int, cuts: Sequence[Cut] = ()) -> TokenLists:
@@ -108,8 +110,9 @@ class TextEncoder:
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[Ids, Ids]:
     """Give the ids that the tokenizer puts before and after a single text."""
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    whole = tokenizer.encode("a", add_special_tokens=True).ids
+    with no_panic("a text cannot be read"):
+        bare = tokenizer.encode("a", add_special_tokens=False).ids
+        whole = tokenizer.encode("a", add_special_tokens=True).ids
     starts = [n for n in range(len(whole) - len(bare) + 1) if whole[n : n + len(bare)] == bare]
     if not starts:
         raise InputError("the tokenizer changes a text when it adds special tokens: not supported")
@@ -119,7 +122,8 @@ def _special_tokens(tokenizer: Tokenizer) -> tuple[Ids, Ids]:
 
 def _pair_marks(tokenizer: Tokenizer) -> Marks:
     """Give the ids that the tokenizer puts around and between two texts."""
-    encoding = tokenizer.encode("a", "a", add_special_tokens=True)
+    with no_panic("a pair of texts cannot be read"):
+        encoding = tokenizer.encode("a", "a", add_special_tokens=True)
     texts, ids = encoding.sequence_ids, np.asarray(encoding.ids, dtype=np.int32)
     first, second = ([n for n, text in enumerate(texts) if text == number] for number in (0, 1))
     bare = tokenizer.encode("a", add_special_tokens=False).ids

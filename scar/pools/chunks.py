@@ -9,7 +9,9 @@ from pathlib import Path
 
 from scar import original
 from scar.errors import InputError
-from scar.pools.places import Place, PoolFile, find
+from scar.pools.hashed import Hashed
+from scar.pools.pieces import Most
+from scar.pools.places import TEXT, Disk, Place, PoolFile, find
 from scar.pools.read import source
 from scar.pools.rows import Row
 from scar.pools.start import Start
@@ -57,23 +59,20 @@ def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], li
     facts: list[FileFacts] = []
     chunks: list[Chunk] = []
     row = 0
-    for file in files:
-        first, size = row, 0
-        for mark in source(file).marks():
-            room = row > first and size < CHUNK_BYTES and row - chunks[-1].row < chunk_rows
-            if not room:
-                at = mark.start
-                chunks.append(
-                    Chunk(len(chunks), file.name, at.offset, at.line, row, 0, at.group, at.group_at)
-                )
-                size = 0
-            size += mark.size
-            row += 1
+    for file in map(_hashed, files):
+        first = row
+        for (offset, line, group, group_at), rows in source(file).pieces(Most(chunk_rows, CHUNK_BYTES)):
+            chunks.append(Chunk(len(chunks), file.name, offset, line, row, rows, group, group_at))
+            row += rows
         facts.append(FileFacts(file.name, *file.facts(), row - first))
     if row == 0:
         raise InputError(f"the pool is empty: no rows in {', '.join(file.place for file in files)}")
-    ends = [chunk.row for chunk in chunks[1:]] + [row]
-    return facts, [replace(chunk, rows=end - chunk.row) for chunk, end in zip(chunks, ends, strict=True)]
+    return facts, chunks
+
+
+def _hashed(file: PoolFile) -> PoolFile:
+    """Have a file of this machine that is read whole hashed at the same time."""
+    return replace(file, store=Hashed()) if type(file.store) is Disk and file.kind in TEXT.values() else file
 
 
 def read_chunks(files: Sequence[PoolFile], chunks: Iterable[Chunk]) -> Generator[tuple[Chunk, Iterator[Row]]]:

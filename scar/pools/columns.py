@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import ArrowRow
-from scar.pools.source import Mark, damage
+from scar.pools.source import damage
 from scar.pools.start import BEGIN, Start
 from scar.records import Address, Reason, SetAside
 
@@ -83,16 +84,19 @@ class Parquet:
             batches = behind(table.iter_batches(BATCH_ROWS, groups), start.offset - start.group_at)
             yield from arrow_rows(batches, self.file.name, first_row, start.line)
 
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
+
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands, from the footer alone."""
+        """Yield where the rows of each group stand, from the footer alone."""
         with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
             row = 0
             for number in range(table.metadata.num_row_groups):
-                group, at = table.metadata.row_group(number), row
+                group = table.metadata.row_group(number)
                 size = group.total_byte_size // max(1, group.num_rows)
-                for _ in range(group.num_rows):
-                    yield Mark(Start(row, row + 1, number, at), size)
-                    row += 1
+                yield Mark(Start(row, row + 1, number, row), size, group.num_rows)
+                row += group.num_rows
 
     def _open(self, stream: IO[bytes]) -> pq.ParquetFile:
         # Buffered, not read ahead: a column of a large row group is never in memory whole.
@@ -117,16 +121,19 @@ class ArrowFile:
             skipped = behind(batches, start.offset - start.group_at)
             yield from arrow_rows(skipped, self.file.name, first_row, start.line)
 
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
+
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands."""
+        """Yield where the rows of each batch stand."""
         row, group, at = 0, 0, 0
         for number, batch in self._batches():
             if number != group:
                 group, at = number, row
             size = batch.nbytes // max(1, batch.num_rows)
-            for _ in range(batch.num_rows):
-                yield Mark(Start(row, row + 1, group, at), size)
-                row += 1
+            yield Mark(Start(row, row + 1, group, at), size, batch.num_rows)
+            row += batch.num_rows
 
     def _batches(self, first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield slices of the record batches from number `first` on, with the number; of a stream it is always 0."""

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from scar.errors import InputError
 from scar.pools.columns import BATCH_ROWS, arrow_rows, check_schema
+from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
 from scar.pools.rows import ArrowRow
-from scar.pools.source import Mark
 from scar.pools.start import BEGIN, Start
 
 log = logging.getLogger("scar")
@@ -141,13 +141,16 @@ class HubRows:
         """Yield the rows; `line` is the number of the row, from 1."""
         yield from arrow_rows(self._split.tables(start.offset), self.file.name, first_row, start.line)
 
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces."""
+        return pieces(self.marks(), most)
+
     def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands; the Hub has to send them all for that."""
+        """Yield where the rows of each batch stand; the Hub has to send them all for that."""
         row = 0
         for batch in self._split.tables():
-            for _ in range(batch.num_rows):
-                yield Mark(Start(row, row + 1), batch.nbytes // batch.num_rows)
-                row += 1
+            yield Mark(Start(row, row + 1), batch.nbytes // max(1, batch.num_rows), batch.num_rows)
+            row += batch.num_rows
 
     @property
     def _split(self) -> Split:

@@ -4,23 +4,16 @@ import gzip
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from scar.errors import InputError
+from scar.pools.pieces import Most, Piece
 from scar.pools.rows import Row
 from scar.pools.start import BEGIN, Start
 
 BOM = b"\xef\xbb\xbf"
-
-
-class Mark(NamedTuple):
-    """A row as a plan sees it."""
-
-    start: Start
-    size: int
-    """Bytes of the row; in a columnar file the mean of its group."""
 
 
 class Source(Protocol):
@@ -32,8 +25,8 @@ class Source(Protocol):
         Each is the row that reading from the file's start gives: address, bytes, and what is wrong with it.
         """
 
-    def marks(self) -> Iterator[Mark]:
-        """Yield where each row stands, in order."""
+    def pieces(self, most: Most) -> Iterator[Piece]:
+        """Yield the rows cut into pieces, in order: the same rows that `rows` gives, found as cheaply as can be."""
 
 
 class Table(Source, Protocol):

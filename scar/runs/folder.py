@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from scar.errors import InputError
-from scar.files import atomic, is_temp, sync_folder
+from scar.files import atomic, is_temp, make_folder, sync_folder
 from scar.runs.lock import Owner, hold, owners
 from scar.runs.names import CHUNKS, LEDGER, SET_ASIDE_PARTS
 from scar.runs.shard import Shard
@@ -85,8 +85,9 @@ class Disk:
 
     def prepare(self) -> None:
         """Make the folders, and remove the temp files of a process that was killed."""
+        make_folder(self.path)
         for folder in (self.path, *(self.path / room for room in ROOMS)):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             for name in os.listdir(folder):
                 if is_temp(name):
                     (folder / name).unlink(missing_ok=True)
@@ -132,16 +133,20 @@ class Disk:
         return {prefix + name: Listed(stat.st_size, stat.st_mtime) for name, stat in found}
 
     def remove(self, names: Iterable[str]) -> None:
-        """Unlink files, and then the folders of ours that are empty."""
-        for name in names:
-            self._inside(name).unlink(missing_ok=True)
+        """Unlink files, to stay away after a power loss too; then the folders of ours that are empty."""
+        paths = [self._inside(name) for name in names]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in paths}:
+            if folder.is_dir():
+                sync_folder(folder)
         for room in ROOMS:
             if (self.path / room).is_dir() and not any((self.path / room).iterdir()):
                 (self.path / room).rmdir()
 
     def hold(self, shard: Shard | None = None) -> AbstractContextManager[Owner | None]:
         """Lock the folder."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         return hold(self.path, shard)
 
     def owners(self) -> list[Owner]:

@@ -4,30 +4,36 @@ Arrays: sequences (T,) and (T, H) for what the graph yields, pairs (N,) for scor
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import tee
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scar.encoding import Pairs
+from scar.errors import RunError
+from scar.serving.batches import run_batches
 from scar.serving.engines import Batch, Engine, Runtime
+from scar.serving.engines.memory import TokenBudget
 from scar.tokens import TokenLists, length_batches
 
 
-@dataclass(frozen=True)
 class Cross:
     """The one graph of a quality or unseen ranker on an engine: `score` (N,) and `embedding` (N, H)."""
 
-    model: Engine
-    pad_id: int
-    batch_tokens: int
+    def __init__(self, model: Engine, pad_id: int, batch_tokens: int) -> None:
+        self.model = model
+        self.pad_id = pad_id
+        self.budget = TokenBudget(batch_tokens)
 
     @classmethod
     def load(cls, folder: Path, graph: str, *, pad_id: int, batch_tokens: int, runtime: Runtime) -> "Cross":
         """Open the graph of a bundle."""
         return cls(runtime.open(folder / graph), pad_id, batch_tokens)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens of a batch, padding counted: fewer than at first where memory ran out."""
+        return self.budget.tokens
 
     @property
     def engine(self) -> str:
@@ -56,6 +62,8 @@ class Cross:
         """Score pairs with their sequences in given batches, padded to at least `width`."""
         scores = np.zeros(len(pairs.tokens), dtype=np.float32)
         for texts, some in self._run("score", pairs.tokens, batches, width, on_batch):
+            if some.size != len(texts):
+                raise RunError(f"the engine gave {some.size} scores for {len(texts)} sequences")
             scores[texts] = some.reshape(-1)
         return scores[pairs.x]
 
@@ -77,9 +85,10 @@ class Cross:
         width: int,
         on_batch: Batch | None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        fed, feeds = tee(batches)
-        results = self.model.stream([output], (tokens.feeds(texts, self.pad_id, width) for texts in feeds))
-        for texts, some in zip(fed, results, strict=True):
+        results = run_batches(
+            self.model, [output], tokens, batches, pad_id=self.pad_id, budget=self.budget, width=width
+        )
+        for texts, some in results:
             yield texts, some[0]
             if on_batch:
                 on_batch(*tokens.load(texts, width))

@@ -94,7 +94,7 @@ def dry_run(
             for scorer, each in zip(scorers, encoded, strict=True)
         },
         seconds=seconds,
-        memory_bytes=_memory(scorers, records, len(picked)) * scoring.workers,
+        memory_bytes=_memory(scorers, records, len(picked)) * max(1, scoring.workers),
         choices={scorer.name: scorer.choice for scorer in scorers},
     )
 

@@ -1,18 +1,19 @@
 """What a run is asked to do, and all that its scores depend on. Knows no run folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from scar.bundle import Bundle
+from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, cut, find, recorded
 from scar.runs import Plan
 from scar.serving.engines import versions
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
-from scar.serving.workers import shares
+from scar.serving.shares import shares
 from scar.settings import Reading, Scoring
 
 RANKERS = "rankers"
@@ -29,6 +30,8 @@ class Job:
     reader: RowReader
     bundles: Sequence[Bundle]
     scoring: Scoring
+    stamps: Mapping[str, str]
+    """How the pool's files looked before anything of them was read, by name."""
 
     @classmethod
     def of(
@@ -40,13 +43,14 @@ class Job:
     ) -> "Job":
         """Look at all that is named. Raises InputError where something is not usable."""
         scoring = scoring or Scoring()
-        if scoring.workers > 1:
+        if scoring.workers:
             shares(scoring.workers)  # are there processors for them?
         files = find(pool)
+        stamps = {file.name: file.stamp() for file in files}
         reader = RowReader(files, reading or Reading(), scoring.carry)
         bundles = open_bundles(ranker)
         check_carried(bundles, scoring.carry)
-        return cls(files, recorded(pool, files), reader, bundles, scoring)
+        return cls(files, recorded(pool, files), reader, bundles, scoring, stamps)
 
     @cached_property
     def scorers(self) -> list[Scorer]:
@@ -71,9 +75,18 @@ class Job:
         # Through JSON's eyes, so that a plan read back compares equal.
         return dict(json.loads(json.dumps(fingerprint)))
 
+    def refuse_changed(self, file: PoolFile) -> None:
+        """Raise InputError where a file was touched since the job began: what was read of it may be a mixture."""
+        if file.stamp() != self.stamps[file.name]:
+            raise InputError(
+                f"{file.place}: changed while it was read; the same command looks at it again, and says what differs"
+            )
+
     def plan(self) -> Plan:
-        """Read the pool once, and cut it."""
+        """Read the pool once, and cut it. Raises InputError where a file changes meanwhile."""
         facts, chunks = cut(self.files, self.chunk_rows)
+        for file in self.files:
+            self.refuse_changed(file)
         fingerprint = {"pool": {file.name: file.sha256 for file in facts}, **self.depends()}
         bundles = tuple(str(bundle.path.absolute()) for bundle in self.bundles)
         settings = {"reading": asdict(self.reader.reading), "scoring": self.scoring.given()}

@@ -22,6 +22,7 @@ from scar.runs import (
     entry_name,
     set_aside_name,
 )
+from scar.runs.checked import checked, read_checked
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Entry:
     def read(cls, raw: bytes | None, index: int, fingerprint: str) -> "Entry | None":
         """Read an entry; None where there is none, or one that is damaged or of another run."""
         try:
-            entry = json.loads(raw or b"")
+            entry = read_checked(raw or b"")
             named = {data_name(index), set_aside_name(index)}
             if entry["chunk"] != index or entry["fingerprint"] != fingerprint or set(entry["files"]) != named:
                 return None
@@ -117,7 +118,7 @@ def commit(
         "fingerprint": fingerprint,
     }
     with folder.writing(entry_name(index)) as stream:
-        stream.write((json.dumps(entry, indent=2) + "\n").encode())
+        stream.write(checked(json.dumps(entry, indent=2)))
 
 
 def _line(item: SetAside) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The stages of a run between the pool and the sidecar: read, tokenise, score. Chunks come out in the pool's order."""
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,12 +45,22 @@ class Scored:
     meter: "Meter"
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A chunk that could not be scored, though others can: the run goes on without it, and is not finished then."""
+
+    chunk: Chunk
+    why: str
+
+
 @dataclass
 class Meter:
     """Tokens that went through the encoders; distinct texts run once, so fewer than the records have."""
 
     tokens: int = 0
     padded: int = 0
+    batch_tokens: dict[str, int] = field(default_factory=dict)
+    """Ranker -> most tokens of a batch at the end: fewer than planned where memory ran out."""
 
     @property
     def padding(self) -> float:
@@ -61,6 +71,8 @@ class Meter:
         """Add what another one counted."""
         self.tokens += other.tokens
         self.padded += other.padded
+        for name, tokens in other.batch_tokens.items():
+            self.batch_tokens[name] = min(tokens, self.batch_tokens.get(name, tokens))
 
 
 def read_chunks(files: Sequence[PoolFile], chunks: Sequence[Chunk], reader: RowReader) -> Iterator[Work]:
@@ -122,29 +134,50 @@ class Threads:
                 meter.add(Meter(tokens, padded))
                 self._on_batch(ready.chunk.rows * tokens / total, tokens, padded)
 
-        return Scored(
-            ready.chunk, ready.items, score_all(self._scorers, ready.chunk, ready.encoded, on_batch), meter
-        )
+        scores = score_all(self._scorers, ready.chunk, ready.encoded, on_batch)
+        refuse_non_finite(ready.chunk, scores)
+        with self._lock:
+            meter.add(Meter(batch_tokens=budgets(self._scorers)))
+        return Scored(ready.chunk, ready.items, scores, meter)
 
 
 def score_all(
     scorers: Sequence[Scorer], chunk: Chunk, encoded: Sequence[Encoded], on_batch: Batch
 ) -> dict[str, Scores]:
-    """Score a chunk's records with every ranker. Raises RunError where what comes out is no scores."""
-    scores = {
-        scorer.name: scorer.score_encoded(each, on_batch)
-        for scorer, each in zip(scorers, encoded, strict=True)
-    }
-    for name, some in scores.items():
-        _trustworthy(chunk, name, some)
+    """Score a chunk's records with every ranker; what the engines give for known texts is looked at after.
+
+    Raises RunError, naming the chunk, where an engine cannot be trusted.
+    """
+    try:
+        scores = {
+            scorer.name: scorer.score_encoded(each, on_batch)
+            for scorer, each in zip(scorers, encoded, strict=True)
+        }
+        for scorer in scorers:
+            scorer.check()
+    except RunError as error:
+        raise RunError(
+            f"{where(chunk)}: {error}; the run stopped, nothing of this chunk was written"
+        ) from None
     return scores
 
 
-def _trustworthy(chunk: Chunk, ranker: str, scores: Scores) -> None:
-    """Stop the run where the model's answers are no scores; nothing of the chunk is committed."""
-    bad = int((~np.isfinite(scores.scores)).sum())
-    if bad > max(1, MOST_NON_FINITE * len(scores.scores)):
-        raise RunError(
-            f"chunk {chunk.index} ({chunk.file}, line {chunk.line}): {bad} of {len(scores.scores)} scores of "
-            f"{ranker!r} are not finite; the run stopped, nothing of this chunk was written"
-        )
+def budgets(scorers: Sequence[Scorer]) -> dict[str, int]:
+    """Give the most tokens of a batch, ranker by ranker."""
+    return {scorer.name: scorer.model.batch_tokens for scorer in scorers}
+
+
+def refuse_non_finite(chunk: Chunk, scores: Mapping[str, Scores]) -> None:
+    """Raise RunError where too many of a chunk's scores are no numbers."""
+    for ranker, some in scores.items():
+        bad = int((~np.isfinite(some.scores)).sum())
+        if bad > max(1, MOST_NON_FINITE * len(some.scores)):
+            raise RunError(
+                f"{where(chunk)}: {bad} of {len(some.scores)} scores of {ranker!r} are not finite; "
+                "the run stopped, nothing of this chunk was written"
+            )
+
+
+def where(chunk: Chunk) -> str:
+    """Name a chunk and where it begins."""
+    return f"chunk {chunk.index} ({chunk.file}, line {chunk.line})"

@@ -4,8 +4,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from scar.errors import InputError
 from scar.runs import RUN, Folder, Plan, Shard
-from scar.runs.plan import read_json_of
+from scar.runs.checked import checked, read_checked
+from scar.runs.plan import read_of
 from scar.serving.ledger import Counts
 
 
@@ -16,7 +18,10 @@ class Watch(Protocol):
         """Learn how many input rows there are, and how many of them were done before."""
 
     def batch(self, rows: float, tokens: int, padded: int) -> None:
-        """Learn that a batch is done: its share of the rows, its tokens, and these with padding."""
+        """Learn that a batch is done: its share of the rows, its tokens, and these with padding.
+
+        The numbers are negative where what was told must be done again: a worker died.
+        """
 
     def chunk(self, counts: Counts) -> None:
         """Learn that a chunk is committed, and what became of all rows so far."""
@@ -54,6 +59,8 @@ class RunReport:
     already: bool = False
     """True where the run was finished before."""
     versions: dict[str, str] = field(default_factory=dict)
+    batch_tokens: dict[str, int] = field(default_factory=dict)
+    """Ranker -> most tokens of a batch at the end: fewer than planned where memory ran out."""
     shard: Shard | None = None
     """The part that was scored, where it was not the whole."""
 
@@ -62,9 +69,9 @@ class RunReport:
         """Make the report of a run that others scored: its time is theirs."""
         choice = {
             name: {each: str(facts[each]) for each in ("graph", "engine", "precision")} | {"why": "planned"}
-            for name, facts in plan.fingerprint["ranker"].items()
+            for name, facts in plan.fingerprint.get("ranker", {}).items()
         }
-        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint["versions"]))
+        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint.get("versions", {})))
 
     @property
     def rows_before(self) -> int:
@@ -87,6 +94,7 @@ def summary(report: RunReport) -> dict[str, Any]:
         "rows_per_second": round(report.rows_per_second, 2),
         "padding": round(report.padding, 4),
         "choice": report.choice,
+        "batch_tokens": report.batch_tokens,
         "versions": report.versions,
     }
 
@@ -94,19 +102,25 @@ def summary(report: RunReport) -> dict[str, Any]:
 def write_summary(folder: Folder, values: dict[str, Any]) -> None:
     """Write run.json: the run's last step."""
     with folder.writing(RUN) as stream:
-        stream.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+        stream.write(checked(json.dumps(values, indent=2, ensure_ascii=False)))
 
 
 def finished_before(folder: Folder) -> RunReport:
-    """Give the report of a run that was finished before."""
-    old = read_json_of(folder, RUN, "the run did not finish")
-    return RunReport(
-        folder.place,
-        Counts.of(old),
-        old["seconds"],
-        old["rows_scored"],
-        old["padding"],
-        old["choice"],
-        True,
-        old["versions"],
-    )
+    """Give the report of a run that was finished before. Raises InputError where run.json is damaged."""
+    raw = read_of(folder, RUN, "the run did not finish")
+    try:
+        old = read_checked(raw)
+        return RunReport(
+            folder.place,
+            Counts.of(old),
+            old["seconds"],
+            old["rows_scored"],
+            old["padding"],
+            old["choice"],
+            True,
+            old["versions"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}` makes it anew"
+        ) from None

@@ -47,7 +47,7 @@ def score_pool(
         if finished(folder):
             return finished_before(folder)
         report = Session(folder, plan, job, watch or Unwatched()).score(shard)
-        return report if shard else _finish(folder, plan, report)
+        return report if shard else finish(folder, plan, report)
 
 
 def _existing(overwrite: bool | Existing) -> Existing:
@@ -91,10 +91,10 @@ def gather(out: Out) -> RunReport:
                 f"{folder.place}: {len(left):,} of {len(plan.chunks):,} chunks are not done ({first}): "
                 "score their shards again, or the rest with `scar score` without --shard"
             )
-        return _finish(folder, plan, RunReport.gathered(folder.place, had.counts, plan))
+        return finish(folder, plan, RunReport.gathered(folder.place, had.counts, plan))
 
 
-def _finish(folder: Folder, plan: Plan, report: RunReport) -> RunReport:
+def finish(folder: Folder, plan: Plan, report: RunReport) -> RunReport:
     """Take the last steps of a run of which every chunk is done."""
     join_set_aside(folder, plan)
     write_summary(folder, summary(report))

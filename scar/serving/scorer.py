@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scar import formats
 from scar.bundle import WEIGHTS, Bundle
 from scar.encoding import PairEncoder, Pairs
-from scar.errors import InputError
+from scar.errors import InputError, RunError
 from scar.records import Address, Reason, Record, SetAside
 from scar.serving.answers import Encoded, Scores, encode_records, together
+from scar.serving.canaries import Canaries
 from scar.serving.choice import Choice, choose
 from scar.serving.columns import beside, calibration_of
 from scar.serving.engines import Batch, Runtime, budget
@@ -23,6 +24,11 @@ from scar.settings import Scoring
 
 log = logging.getLogger("scar")
 RecordLike = Record | Mapping[str, Any]
+MOST_ALONE = 8
+"""Rows without a finite score that are run again alone, or one in a hundred where that is more: of an engine that gives
+nothing else, a second time would be as long as a run."""
+CONSTANT = 16
+"""So many pairs that a model can tell apart never have one and the same score: a gate refuses a graph that gives it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,13 @@ class Scorer:
     """A ranker ready to score. Make one with `Scorer.load`."""
 
     def __init__(
-        self, bundle: Bundle, choice: Choice, encoder: PairEncoder, model: Model, scoring: Scoring
+        self,
+        bundle: Bundle,
+        choice: Choice,
+        encoder: PairEncoder,
+        model: Model,
+        scoring: Scoring,
+        canaries: Canaries | None = None,
     ) -> None:
         self.bundle = bundle
         self.choice = choice
@@ -50,10 +62,14 @@ class Scorer:
         self.scoring = scoring
         self.calibration = calibration_of(bundle)
         self._model = model
+        self._canaries = canaries
 
     @classmethod
     def load(cls, path: str | Path, scoring: Scoring | None = None) -> "Scorer":
-        """Open a bundle with its exported graphs. Raises InputError where it is damaged or not exported."""
+        """Open a bundle with its exported graphs.
+
+        Raises InputError where it is damaged or not exported, RunError where its engine does not give its scores.
+        """
         return cls.of_bundle(Bundle.open(path), scoring or Scoring())
 
     @classmethod
@@ -79,7 +95,7 @@ class Scorer:
             batch_tokens=scoring.batch_tokens,
             runtime=Runtime(choice.engine, choice.precision, scoring.device, scoring.threads),
         )
-        return cls(bundle, choice, encoder, model, scoring)
+        return cls(bundle, choice, encoder, model, scoring, Canaries.of(bundle, encoder, model))
 
     @property
     def name(self) -> str:
@@ -141,19 +157,40 @@ class Scorer:
         return replace(scores, columns=beside(self.bundle.ranker, self.calibration, scores.scores))
 
     def score_pairs(self, pairs: Pairs, on_batch: Batch | None = None) -> Scores:
-        """Score pairs, each for itself; one without a finite score is run once more, alone.
+        """Score pairs, each for itself; one without a finite score is run once more, alone, where these are few.
 
         The trend with the response's length is taken off, where the bundle has one: every engine's scores alike.
+        Raises RunError where the engine gives too few scores, or one and the same for pairs that differ.
         """
         scores = self._model.score(pairs, on_batch)
         if len(scores) != len(pairs):
-            raise RuntimeError(f"the engine gave {len(scores)} scores for {len(pairs)} records")
-        for number in np.flatnonzero(~np.isfinite(scores)):
-            again = self._model.score(pairs.take(np.asarray([number])))[0]
-            scores[number] = again if np.isfinite(again) else np.nan
+            raise RunError(f"the engine gave {len(scores)} scores for {len(pairs)} pairs")
+        lost = np.flatnonzero(~np.isfinite(scores))
+        if len(lost) <= max(MOST_ALONE, len(scores) // 100):
+            for number in lost:
+                scores[number] = self._model.score(pairs.take(np.asarray([number])))[0]
+        scores[~np.isfinite(scores)] = np.nan
+        _refuse_constant(scores, pairs)
         if self.calibration.length:
             scores = self.calibration.length.apply(scores, pairs.response_tokens)
         return Scores(scores, pairs.lengths.astype(np.int32), pairs.truncated)
+
+    def check(self) -> None:
+        """Run a few known texts. Raises RunError where the engine does not give the scores that it gave at first."""
+        if self._canaries:
+            self._canaries.check(self._model)
+
+
+def _refuse_constant(scores: NDArray[np.float32], pairs: Pairs) -> None:
+    """Raise RunError where pairs that differ, as the model sees them, all have the same score."""
+    finite = np.flatnonzero(np.isfinite(scores))
+    if len(finite) < CONSTANT or np.ptp(scores[finite]) > 0:
+        return
+    seen = {tuple(pairs.tokens.of_text(text).tobytes() for text in pairs.texts[number]) for number in finite}
+    if len(seen) >= CONSTANT:
+        raise RunError(
+            f"the engine gave one and the same score, {scores[finite[0]]:g}, for {len(seen)} pairs that all differ"
+        )
 
 
 def _record(row: RecordLike, number: int) -> Record | SetAside:

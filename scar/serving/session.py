@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
+from scar.errors import RunError
 from scar.pools import Chunk
+from scar.pools.places import Disk as OnDisk
 from scar.runs import Folder, Plan, Shard
 from scar.serving.engines import versions
 from scar.serving.job import Job
 from scar.serving.ledger import Counts, commit, digest, done
-from scar.serving.pipeline import Meter, Scored, Threads, read_chunks
+from scar.serving.pipeline import Failed, Meter, Scored, Threads, read_chunks, where
 from scar.serving.report import RunReport, Watch
+from scar.serving.shares import shares
 from scar.serving.sidecar import count, table, with_scores
-from scar.serving.workers import Workers, shares
+from scar.serving.workers import Workers
 
 log = logging.getLogger("scar")
 
@@ -51,16 +54,34 @@ class Session:
             already=shard is not None and not left,
             versions=versions(),
             shard=shard,
+            batch_tokens=meter.batch_tokens,
         )
 
     def _score(self, left: Sequence[Chunk], counts: Counts) -> Meter:
         """Score chunks, adding to the counts as they are committed."""
-        meter, stage, fingerprint = Meter(), self._stage(len(left)), digest(self.plan.fingerprint)
-        with closing(stage.run(read_chunks(self.job.files, left, self.job.reader))) as results:
+        meter, fingerprint, failed = Meter(), digest(self.plan.fingerprint), list[Failed]()
+        if not left:
+            return meter
+        # Asked before each commit, of files that a glance is enough for.
+        near = {file.name: file for file in self.job.files if isinstance(file.store, OnDisk)}
+        with closing(
+            self._stage(len(left)).run(read_chunks(self.job.files, left, self.job.reader))
+        ) as results:
             for scored in results:
+                if isinstance(scored, Failed):
+                    log.error("%s is not scored: %s", where(scored.chunk), scored.why)
+                    failed.append(scored)
+                    continue
+                if file := near.get(scored.chunk.file):
+                    self.job.refuse_changed(file)
                 meter.add(scored.meter)
                 counts.add(commit_scored(self.folder, fingerprint, scored, self.job.scoring.carry))
                 self.watch.chunk(counts)
+        if failed:
+            chunks = ", ".join(str(each.chunk.index) for each in failed)
+            raise RunError(
+                f"{self.folder.place}: chunk {chunks} is not scored: {failed[0].why}; run the same command again"
+            )
         return meter
 
     def _stage(self, chunks: int) -> Workers | Threads:
@@ -71,11 +92,9 @@ class Session:
                 workers,
                 chunks,
             )
-        return (
-            Workers(self.job.scorers, shares(workers))
-            if workers > 1
-            else Threads(self.job.scorers, self.watch.batch)
-        )
+        if not workers:
+            return Threads(self.job.scorers, self.watch.batch)
+        return Workers(self.job.scorers, shares(workers), self.watch.batch, self.job.scoring.stall)
 
 
 def commit_scored(folder: Folder, fingerprint: str, scored: Scored, carry: Sequence[str]) -> Counts:

@@ -1,121 +1,175 @@
-"""Score chunks in several processes, each with its own processors, tokenizer and engines."""
+"""Score chunks in several processes, each with its own processors, tokenizer and engines; what dies is replaced."""
 
+import logging
 import multiprocessing
-import os
-import signal
 import threading
-from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from dataclasses import dataclass, replace
-from multiprocessing.queues import Queue
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from queue import SimpleQueue
 
-from scar.bundle import Bundle
-from scar.errors import InputError, RunError
-from scar.serving.answers import encode_records
-from scar.serving.choice import Choice
-from scar.serving.engines import processors
-from scar.serving.pipeline import READ_AHEAD, Meter, Scored, Work, score_all
+from scar.errors import RunError
+from scar.serving.messages import Answer, Done
+from scar.serving.pieces import Piece, joined, too_many, without
+from scar.serving.pipeline import READ_AHEAD, Failed, Meter, Scored, Work, refuse_non_finite, where
+from scar.serving.process import Died, Hung, Lost, Process
 from scar.serving.scorer import Scorer
+from scar.serving.shares import Share
 from scar.serving.stages import map_ahead, read_ahead
-from scar.settings import Scoring
+from scar.serving.worker import Task
 
-_scorers: list[Scorer] = []
-"""Of a worker process."""
-_trouble: list[str] = []
-"""What kept this worker process from starting."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one worker has of the machine."""
-
-    threads: int
-    processors: Sequence[int] = ()
-    """Numbers of the processors that it keeps; empty where a quota, not an affinity, is the limit."""
+log = logging.getLogger("scar")
+RETRIES = 3
+"""How often a chunk is tried again after a worker hung on it."""
+BACKOFF = 1.0
+"""Seconds before the first such retry; twice as long before each further one."""
+OnBatch = Callable[[float, int, int], None]
 
 
-@dataclass(frozen=True)
 class Workers:
-    """Scores chunks in processes, one for each share of the processors."""
+    """Scores chunks in processes, one for each share of the processors. For one run."""
 
-    scorers: Sequence[Scorer]
-    shares: Sequence[Share]
+    def __init__(
+        self, scorers: Sequence[Scorer], shares: Sequence[Share], on_batch: OnBatch, stall: float
+    ) -> None:
+        """`on_batch` is told of each batch, as that of `Threads`; a worker that is silent for `stall` seconds hangs.
 
-    def run(self, works: Iterable[Work]) -> Generator[Scored]:
-        """Score chunks; they come out in order, each scored whole by one worker."""
+        What was told of a chunk that must be tried again is taken back by negative numbers.
+        """
         context = multiprocessing.get_context("spawn")
-        shares: Queue[Share] = context.Queue()
-        for share in self.shares:
-            shares.put(share)
-        scorers = [(scorer.bundle, scorer.choice, scorer.scoring) for scorer in self.scorers]
-        pool = ProcessPoolExecutor(len(self.shares), context, _start, (shares, scorers))
-        done = False
-        try:
-            with closing(read_ahead(works, READ_AHEAD)) as ahead:
-                yield from map_ahead(pool, _score, ahead, len(self.shares) + READ_AHEAD)
-            done = True
-        except BrokenProcessPool:
-            raise RunError(
-                "a worker process died: out of memory, or killed; fewer --workers need less memory. "
-                "In a script, call from under `if __name__ == '__main__':`"
-            ) from None
-        finally:
-            if not done:
+        specs = [(scorer.bundle, scorer.choice, scorer.scoring) for scorer in scorers]
+        self._processes = [Process(context, share, specs, stall) for share in shares]
+        self._on_batch = on_batch
+        self._stall = stall
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._idle: SimpleQueue[Process] = SimpleQueue()
+        for process in self._processes:
+            self._idle.put(process)
+
+    def run(self, works: Iterable[Work]) -> Generator[Scored | Failed]:
+        """Score chunks; they come out in order, each scored whole by one worker."""
+        threads = ThreadPoolExecutor(len(self._processes), thread_name_prefix="worker")
+        watchdog = threading.Thread(target=self._watch, daemon=True)
+        watchdog.start()
+        with closing(read_ahead(works, READ_AHEAD)) as ahead:
+            try:
+                yield from map_ahead(threads, self._score, ahead, len(self._processes) + READ_AHEAD)
+            finally:
                 # Who stops early does not wait for chunks.
-                for process in list((pool._processes or {}).values()):
-                    process.terminate()
-            pool.shutdown(cancel_futures=True)
+                self._stopped.set()
+                for process in self._processes:
+                    process.close()
+                threads.shutdown(cancel_futures=True)
+                watchdog.join()
+
+    def _watch(self) -> None:
+        """End processes that hang."""
+        pause = min(1.0, self._stall / 4)
+        before = time.monotonic()
+        while not self._stopped.wait(pause):
+            now = time.monotonic()
+            for process in self._processes:
+                if now - before > 10 * pause:
+                    process.spare()  # it was this process that was stopped: by Ctrl-Z, say
+                process.watch()
+            before = now
+
+    def _score(self, work: Work) -> Scored | Failed:
+        with self._borrowed() as process:
+            return _Attempt(work, process, self._told, self._stopped.wait).score()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Process]:
+        process = self._idle.get()
+        try:
+            yield process
+        finally:
+            self._idle.put(process)
+
+    def _told(self, rows: float, tokens: int, padded: int) -> None:
+        with self._lock:
+            self._on_batch(rows, tokens, padded)
 
 
-def shares(workers: int) -> list[Share]:
-    """Deal this process's processors out. Raises InputError where there are fewer than workers."""
-    have = processors()
-    own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if len(own) == have:
-        return [Share(len(numbers), numbers) for numbers in deal(own, workers)]
-    # By a quota every container of a host would be pinned to its first processors.
-    return [Share(len(numbers)) for numbers in deal(range(have), workers)]
+class _Attempt:
+    """A chunk on its way through one worker, whatever becomes of that."""
 
+    def __init__(
+        self, work: Work, process: Process, on_batch: OnBatch, wait: Callable[[float], object]
+    ) -> None:
+        self._work, self._process, self._on_batch, self._wait = work, process, on_batch, wait
+        self._meter = Meter()
+        self._hung = 0
 
-def deal(numbers: Sequence[int], workers: int) -> list[Sequence[int]]:
-    """Cut a list of processors into neighbouring shares whose sizes differ by one at most."""
-    if workers > len(numbers):
-        raise InputError(f"--workers {workers}: there are {len(numbers)} processors for them")
-    ends = [len(numbers) * n // workers for n in range(workers + 1)]
-    return [numbers[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    def score(self) -> Scored | Failed:
+        """Score the chunk; the records that kill the worker are set aside, and of one that hangs nothing is left."""
+        todo = [Piece(0, len(self._work.records))]
+        answers: list[Answer] = []
+        crashed: dict[int, str] = {}
+        while todo:
+            piece = todo.pop()
+            try:
+                answers.append(self._ask(piece))
+            except Hung as hung:
+                if self._hung > RETRIES:
+                    return Failed(self._work.chunk, f"a worker hung on it {self._hung} times ({hung})")
+                todo.append(piece)
+            except Died as died:
+                rest = piece.after_crash()
+                todo += reversed(rest)
+                if not rest:
+                    self._give_up(piece, crashed, str(died))
+        return self._scored(answers or [self._ask(Piece(0, 0))], crashed)
 
+    def _scored(self, answers: Sequence[Answer], crashed: dict[int, str]) -> Scored:
+        scores = joined([answer.scores for answer in answers])
+        refuse_non_finite(self._work.chunk, scores)
+        for answer in answers:
+            self._meter.add(Meter(batch_tokens=answer.batch_tokens))
+        return Scored(self._work.chunk, without(self._work.items, crashed), scores, self._meter)
 
-def _start(dealt: "Queue[Share]", scorers: Sequence[tuple[Bundle, Choice, Scoring]]) -> None:
-    """Begin a worker: pin it before any library starts its threads, then open the graphs."""
-    # Ctrl-C reaches the whole group of processes: the first one decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    share = dealt.get()
-    if share.processors:
-        os.sched_setaffinity(0, share.processors)
-    # The tokenizers library counts the machine's processors, not ours.
-    os.environ["RAYON_NUM_THREADS"] = str(share.threads)
-    try:
-        for bundle, choice, scoring in scorers:
-            _scorers.append(Scorer.chosen(bundle, choice, replace(scoring, threads=share.threads, workers=1)))
-    except (InputError, RuntimeError, OSError) as error:
-        _trouble.append(str(error))
+    def _ask(self, piece: Piece) -> Answer:
+        """Have a piece scored. Raises Died or Hung, after what its batches told was taken back."""
+        told = [0.0, 0, 0]
+        rows = self._work.chunk.rows * len(piece) / max(1, len(self._work.records))
 
+        def on_done(done: Done) -> None:
+            for place, number in enumerate((rows * done.share, done.tokens, done.padded)):
+                told[place] += number
+            self._on_batch(rows * done.share, done.tokens, done.padded)
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it has gone, however that ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        try:
+            answer = self._process.ask(
+                Task(self._work.chunk, self._work.records[piece.start : piece.stop]), on_done
+            )
+        except Lost as lost:
+            self._on_batch(-told[0], -int(told[1]), -int(told[2]))
+            self._mourn(piece, lost)
+            raise
+        self._meter.add(Meter(int(told[1]), int(told[2])))
+        return answer
 
+    def _mourn(self, piece: Piece, lost: Lost) -> None:
+        """Log the loss of a worker; after one that hung, wait a while."""
+        log.warning(
+            "%s, records %d to %d: a worker %s (%s); another takes its place",
+            where(self._work.chunk),
+            piece.start,
+            piece.stop - 1,
+            "hung" if isinstance(lost, Hung) else "died",
+            lost,
+        )
+        if isinstance(lost, Hung):
+            self._wait(BACKOFF * 2**self._hung)
+            self._hung += 1
 
-def _score(work: Work) -> Scored:
-    if _trouble:
-        raise RunError(f"a worker could not start: {_trouble[0]}")
-    meter = Meter()
-    encoded = encode_records([scorer.encoder for scorer in _scorers], work.records)
-    scores = score_all(_scorers, work.chunk, encoded, lambda tokens, padded: meter.add(Meter(tokens, padded)))
-    return Scored(work.chunk, work.items, scores, meter)
+    def _give_up(self, piece: Piece, crashed: dict[int, str], how: str) -> None:
+        """Set a record aside; RunError where it is not the records that kill."""
+        crashed[piece.start] = how
+        if not len(piece) or too_many(len(crashed), len(self._work.records)):
+            raise RunError(
+                f"{where(self._work.chunk)}: workers died of {len(crashed)} single records ({how}): out of memory, or "
+                "killed? Fewer --workers or --batch_tokens need less memory; nothing of this chunk was written"
+            )

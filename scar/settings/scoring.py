@@ -1,18 +1,19 @@
 """How a pool is scored."""
 
+import os
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from scar.errors import InputError
 
-HERE = ("threads", "workers")
+HERE = ("threads", "workers", "stall")
 """Settings of one machine and one process: they change no score, and stand in no plan."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a pool is scored. What stands here enters the run's fingerprint, but for the thread count and the gates."""
+    """How a pool is scored. What stands here enters the run's fingerprint, but for how it is run and the gates."""
 
     engine: Literal["auto", "onnxruntime", "openvino", "torch"] = "auto"
     """Runtime that runs the graphs; auto takes the fastest that passed its gate on this kind of machine."""
@@ -34,17 +35,27 @@ class Scoring:
     """File of records that `scar gate --gates FILE` wrote, read beside the bundle's. Not in the fingerprint."""
     threads: int = 0
     """Threads of the engine; 0 takes the processors this process may use. Not in the fingerprint."""
-    workers: int = 1
-    """Processes that score, each pinned to its share of the processors. Not in the fingerprint."""
+    workers: int = 0
+    """Processes that score, each pinned to its share of the processors; one that crashes is started again, and a record
+    that crashes it set aside. 0 scores in this process. Not in the fingerprint."""
+    stall: int = 600
+    """Seconds without a sign after which a worker is taken to hang, and its chunk tried again. Not in the fingerprint.
+    """
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name, least in (("batch_tokens", 0), ("chunk_rows", 0), ("threads", 0), ("workers", 1)):
+        for name, least in (
+            ("batch_tokens", 0),
+            ("chunk_rows", 0),
+            ("threads", 0),
+            ("workers", 0),
+            ("stall", 1),
+        ):
             if getattr(self, name) < least:
                 raise InputError(f"--{name} must be at least {least}, got {getattr(self, name)}")
         if not re.fullmatch(r"cpu|(cuda|tensorrt)(:\d+)?", self.device):
             raise InputError(f"--device {self.device}: give cpu, cuda, cuda:1 (and so on) or tensorrt")
-        if self.workers > 1 and self.threads:
+        if self.workers and self.threads:
             raise InputError("--threads and --workers: each worker's threads are its share of the processors")
         if len(set(self.carry)) != len(self.carry):
             raise InputError(f"--carry names a column twice: {','.join(self.carry)}")
@@ -58,4 +69,5 @@ class Scoring:
     def given(self) -> dict[str, Any]:
         """Give the settings that another process needs to go on with a run, wherever it is."""
         given = {name: value for name, value in asdict(self).items() if name not in HERE}
-        return given | {"carry": list(self.carry)}
+        gates = os.path.abspath(self.gates) if self.gates else ""
+        return given | {"carry": list(self.carry), "gates": gates}

@@ -1,6 +1,7 @@
 """Any Hugging Face text encoder: load it, freeze part of it. Knows no head and no loss."""
 
 import inspect
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from scar.bundle import MANIFEST, RANKER, WEIGHTS
+from scar.bundle import MANIFEST, RANKER, TOKENIZER, WEIGHTS
+from scar.encoding.tokenizer_file import check_tokenizer
 from scar.errors import InputError
 from scar.files import read_json
 from scar.training.gte import native_config
 from scar.training.sources import TOKENIZERS, Found, find, has_tokenizer
+from scar.training.untrusted import check_folder, check_size
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,10 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
     `dropout` replaces every dropout rate of the checkpoint's config. Raises InputError where it is not to be had.
     """
     found = find(name, revision)
+    check_folder(found.path)
     try:
         config: Any = native_config(found.path)
+        check_size(config, found.path)
         for rate in DROPOUTS if dropout is not None else ():
             if hasattr(config, rate):
                 setattr(config, rate, dropout)
@@ -89,6 +94,7 @@ def load(name: str, revision: str | None = None, dropout: float | None = None) -
 
 
 UNLOADABLE = (
+    pickle.UnpicklingError,
     OSError,
     ValueError,
     RuntimeError,
@@ -113,6 +119,8 @@ def load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenize
     if not has_tokenizer(folder):
         # transformers would make up a tokenizer that knows no word, and say nothing.
         raise InputError(f"{folder}: no tokenizer files ({', '.join(TOKENIZERS)})")
+    if (folder / TOKENIZER).is_file():
+        check_tokenizer(folder / TOKENIZER)
     tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"{folder}: no fast tokenizer; scoring without transformers needs one")

@@ -18,8 +18,11 @@ from scar.files import sha256
 from scar.training.backbone import UNLOADABLE, first_line
 from scar.training.engine import Ranker
 from scar.training.sources import Found
+from scar.training.untrusted import check_packed
 
 PICKLED = "pytorch_model.bin"
+MOST_REPEATED = 8
+"""How many times the size of its file a state_dict may take: weights that are shared are stored once."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
     Raises InputError for anything else: nothing is unpickled but tensors, so no code of the file can run.
     """
+    if file.suffix != ".safetensors":
+        check_packed(file)
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
@@ -78,7 +83,28 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             raise InputError(
                 f"{file}: {key!r} is of type {type(value).__name__}, not a tensor; save the model's state_dict alone"
             )
+    _refuse_repeated(loaded, file)
     return dict(loaded)
+
+
+def _refuse_repeated(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Raise InputError for tensors that repeat few numbers of the file many times: a copy would fill the memory."""
+    size = sum(weight.numel() * weight.element_size() for weight in weights.values())
+    if size > MOST_REPEATED * file.stat().st_size:
+        raise InputError(
+            f"{file}: refused: its tensors are {size:,} bytes, the file is not a fraction of that"
+        )
+
+
+def check_state(file: Path) -> None:
+    """Raise InputError for a training's state that cannot be gone on from; only tensors and numbers are loaded."""
+    remedy = "--overwrite starts the training anew"
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (*UNLOADABLE, EOFError, AttributeError, IndexError) as error:
+        raise InputError(f"{file}: refused: {first_line(error)[:160]}; {remedy}") from None
+    if not isinstance(state, dict) or not {"state_dict", "loops", "callbacks"} <= state.keys():
+        raise InputError(f"{file}: not the state of a training; {remedy}")
 
 
 def refuse_head_cut(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scar.bundle import GATE_ROWS, GATES, TOKENIZER_CHECK, VARIANTS, Bundle, changing
+from scar.bundle import CANARIES, GATE_ROWS, GATES, TOKENIZER, TOKENIZER_CHECK, VARIANTS, Bundle, changing
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
 from scar.files import read_json, sha256, write_json
+from scar.serving.canaries import made_for, write_canaries
+from scar.serving.engines import Runtime
 from scar.serving.gates import Reference, is_trained, load_gate_rows
+from scar.serving.gates.figures import spread
 from scar.serving.gates.rows import pool_pairs
+from scar.serving.models import load_model
 from scar.settings import Reading
 from scar.training.engine import torch_model
 from scar.training.graphs import write_graphs
@@ -58,6 +62,7 @@ def export(
             described = ranker.encoder.config
             variants = Variants(kind, folder, reference, encoder.settings.pad_id, calibration, described)
             records.extend(variants.make(name) for name in names if name != "reference")
+            _write_canaries(bundle, folder, encoder, spread(reference.real_scores))
         _keep(bundle, folder, records)
     failed = [record for record in records if not record["passed"] and not record.get("unverified")]
     if failed and (graphs != "auto" or failed[0]["graph"] == kind.reference or "unfused" in failed[0]):
@@ -103,6 +108,17 @@ def check_tokenizer(bundle: Bundle, encoder: PairEncoder) -> None:
             )
 
 
+def _write_canaries(bundle: Bundle, folder: Path, encoder: PairEncoder, sigma: float) -> None:
+    """Write what the reference graph gives for a few known texts: what scoring asks any engine again and again."""
+    kind, pad_id = bundle.graphs, encoder.settings.pad_id
+    model = load_model(
+        folder, kind, kind.reference, pad_id=pad_id, batch_tokens=BATCH_TOKENS, runtime=Runtime()
+    )
+    digests = {name: sha256(folder / name) for name in (kind.reference, *kind.beside)}
+    known = made_for(bundle.ranker, digests | bundle.digest(TOKENIZER))
+    write_canaries(folder / CANARIES, encoder, model, sigma, known)
+
+
 def _keep(bundle: Bundle, folder: Path, records: list[dict[str, Any]]) -> None:
     """Move what passed into the bundle, take out what did not, and write down both."""
     kind = bundle.graphs
@@ -112,8 +128,8 @@ def _keep(bundle: Bundle, folder: Path, records: list[dict[str, Any]]) -> None:
         whole = kind.reference in passed
         # What was made from another reference goes too.
         same = whole and bundle.has(kind.reference) and _same(bundle, folder, kind.reference)
-        change.removed.update({record["graph"] for record in records} if same else kind.all)
-        for name in [*passed, *kind.beside] if whole else []:
+        change.removed.update({record["graph"] for record in records} if same else {*kind.all, CANARIES})
+        for name in [*passed, *kind.beside, CANARIES] if whole else []:
             shutil.copyfile(folder / name, change.folder / name)
         write_json(change.folder / GATES, {"records": [*bundle.gates(), *records]})
 

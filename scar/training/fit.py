@@ -20,6 +20,7 @@ from scar.settings import TrainSettings
 from scar.training import backbone as backbones
 from scar.training.backbone import Backbone
 from scar.training.batches import ExampleData
+from scar.training.checkpoints import check_state
 from scar.training.learner import Learner, Objective
 from scar.training.state import BEST, KeepBest, clear_state, folder_for, open_state
 from scar.training.trainer import make_trainer
@@ -71,6 +72,7 @@ class Course:
         """Train; goes on from the last finished epoch where the same training was begun before."""
         resume = open_state(self.best.folder, fingerprint, overwrite=self.overwrite)
         if resume:
+            check_state(resume)
             log.info("going on from the last finished epoch: %s", resume)
         self.trainer.fit(Learner(objective, self.settings), data, ckpt_path=resume, weights_only=True)
         if self.best.best is not None:

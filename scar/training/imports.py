@@ -36,9 +36,8 @@ from scar.training.keys import gives_pooler_output, load_encoder, load_heads, re
 from scar.training.save import describe_model, versions, write_model
 from scar.training.sources import CONFIG, Found, find, has_tokenizer
 from scar.training.style.model import StyleRanker
+from scar.training.untrusted import WIDEST, check_folder
 
-WIDEST = 65_536
-"""No encoder comes near it; a width beyond is a typing error that would ask for all memory."""
 MAX_TOKENS = 512
 """What the original cuts instruction and response to, each at its tail."""
 ENCODER = "encoder."
@@ -78,6 +77,7 @@ def import_checkpoint(
     refuse_foreign(out)
     _refuse_file(Path(checkpoint))
     found = find(checkpoint, what="checkpoint")
+    check_folder(found.path)
     if (found.path / MANIFEST).is_file():
         raise InputError(f"{checkpoint}: this is a bundle already")
     ours = any((found.path / file).is_file() for file in (RANKER, *HEAD_FILES))

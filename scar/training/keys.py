@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from scar.errors import InputError
+from scar.training.untrusted import check_parameters
 
 HARMLESS = ("position_ids", "token_type_ids", "inv_freq")
 """Buffers that older versions of transformers saved and newer ones make themselves: ignored, by a name's last part."""
@@ -68,13 +69,12 @@ def load_encoder(
 
     transformers maps the names that its classes had in older versions, or have in a repository's own code (gte).
     """
-    with torch.device("meta"):  # only its class is wanted
-        blank = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    kind = check_parameters(config, sum(tensor.numel() for tensor in weights.values()), "the checkpoint")
     level = transformers_logging.get_verbosity()
     # It would print a table of what the one line of our error says.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        model, info = type(blank).from_pretrained(
+        model, info = kind.from_pretrained(
             None,
             config=config,
             state_dict=dict(weights),

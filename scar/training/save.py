@@ -12,9 +12,9 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 import scar
 from scar.bundle import EVALUATION, FORMAT, GATE_ROWS, RANKER, TOKENIZER_CHECK, WEIGHTS, Bundle, new_bundle
@@ -25,10 +25,14 @@ from scar.files import atomic, write_json
 from scar.pools import digest
 from scar.serving.gates import hard_texts, save_gate_rows
 from scar.settings import TrainSettings
-from scar.training.backbone import Backbone, first_line
+from scar.training.backbone import UNLOADABLE, Backbone, first_line
+from scar.training.checkpoints import read_weights
 from scar.training.cross import CrossEncoder, HeadShape
 from scar.training.engine import Ranker
+from scar.training.gte import native_config
+from scar.training.keys import refuse_no_weights
 from scar.training.style.model import StyleRanker
+from scar.training.untrusted import WIDEST, check_size
 
 GATE_PAIRS = 256
 SAMPLES = (
@@ -162,14 +166,20 @@ def versions() -> dict[str, str]:
 
 def load_ranker(bundle: Bundle) -> Ranker:
     """Load the ranker of a bundle in torch, every weight from its safetensors file."""
-    config = AutoConfig.from_pretrained(bundle.path, trust_remote_code=False)
-    # Eager attention is what exports and fuses for every architecture; the weights are the same.
-    model = AutoModel.from_config(  # type: ignore[no-untyped-call]
-        config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32
-    )
+    try:
+        config = native_config(bundle.path)
+        check_size(config, bundle.path)
+        # Eager attention is what exports and fuses for every architecture; the weights are the same.
+        model = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            config, trust_remote_code=False, attn_implementation="eager", dtype=torch.float32
+        )
+    except UNLOADABLE as error:
+        raise InputError(f"{bundle.path}: the encoder cannot be made: {first_line(error)}") from None
+    weights = read_weights(bundle.path / WEIGHTS)
+    refuse_no_weights(weights, bundle.path / WEIGHTS)
     try:
         ranker = make_ranker(bundle.ranker, model)
-        ranker.load_state_dict(load_file(bundle.path / WEIGHTS))
+        ranker.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{bundle.path}: head in {RANKER} is not that of the weights: {first_line(error)}"
@@ -178,8 +188,11 @@ def load_ranker(bundle: Bundle) -> Ranker:
 
 
 def make_ranker(described: Mapping[str, Any], encoder: nn.Module) -> Ranker:
-    """Put on an encoder the head that ranker.json describes, its weights still random."""
+    """Put the head that ranker.json describes on an encoder, its weights random; ValueError for an impossible one."""
     head, hidden = described["head"], described["encoder"]["hidden_size"]
+    for name, width in (("hidden_size", hidden), ("width", head.get("width", 1))):
+        if not isinstance(width, int) or not 0 < width <= WIDEST:
+            raise ValueError(f"{name} is {width!r}, not a number up to {WIDEST:,}")
     if described["kind"] == StyleRanker.kind:
         return StyleRanker(encoder, hidden, head["width"], head["pooling"])
     return CrossEncoder(encoder, hidden, HeadShape(**head), described["kind"])

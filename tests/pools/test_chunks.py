@@ -1,6 +1,8 @@
 """A pool is cut into chunks that hold every row once."""
 
 import hashlib
+import io
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -9,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scar.errors import InputError
-from scar.pools import cut, find, read_pool
+from scar.pools import cut, find, read_pool, source
+from scar.pools import lines as lines_module
+from scar.pools.pieces import Mark, Most, pieces
 from scar.pools.source import BOM
+from scar.pools.start import Start
 from tests.make import write_jsonl
 from tests.pools.made import ROW, write
 
@@ -26,6 +31,78 @@ def test_a_chunk_of_huge_rows_ends_early(tmp_path, monkeypatch):
 def test_a_pool_without_a_row_is_an_error_that_names_the_file(tmp_path, data):
     with pytest.raises(InputError, match="empty.*a.jsonl"):
         cut(find(write(tmp_path / "a.jsonl", data)), 10)
+
+
+def planned(sizes, most):
+    """The rule, row by row: a chunk ends at so many rows, or once it has so many bytes."""
+    chunks = []
+    for size in sizes:
+        if not chunks or len(chunks[-1]) >= most.rows or sum(chunks[-1]) >= most.bytes:
+            chunks.append([])
+        chunks[-1].append(size)
+    return [len(chunk) for chunk in chunks]
+
+
+MOST = st.builds(Most, st.integers(1, 9), st.integers(1, 120))
+LINES = st.lists(
+    st.sampled_from([b"", b" ", b"\r", b"\x0b\t", b"x", b" x", b"x" * 70, b"\xc2\x85", b"\x00"]), max_size=40
+)
+
+
+@given(
+    MOST, st.sampled_from([b"", BOM, BOM + b"\n"]), LINES, st.booleans(), st.sampled_from([4, 7, 64, 1 << 20])
+)
+def test_lines_are_cut_as_the_rule_has_it_however_they_are_read(
+    tmp_path_factory, most, mark, lines, ended, block
+):
+    path = tmp_path_factory.getbasetemp() / "rule.jsonl"
+    data = mark + b"\n".join(lines) + b"\n" * ended
+    path.write_bytes(data)
+    old, lines_module.BLOCK = lines_module.BLOCK, block
+    try:
+        found = list(source(find(path)[0]).pieces(most))
+    finally:
+        lines_module.BLOCK = old
+    each = [line.removeprefix(BOM) if n == 0 else line for n, line in enumerate(io.BytesIO(data))]
+    rows = [(n, line) for n, line in enumerate(each, start=1) if line.strip()]
+    assert [piece.rows for piece in found] == planned([len(line) for _, line in rows], most)
+    firsts = itertools.accumulate([0] + [piece.rows for piece in found[:-1]])
+    assert [piece.start.line for piece in found] == [rows[first][0] for first in firsts if rows]
+    for piece in found:
+        start = piece.start.offset
+        assert data[:start].count(b"\n") == piece.start.line - 1 and data[start - 1 : start] in (b"", b"\n")
+
+
+@given(MOST, st.lists(st.tuples(st.integers(0, 30), st.integers(0, 50)), max_size=8))
+def test_groups_are_cut_as_the_rule_has_it_without_a_look_at_each_row(most, groups):
+    marks, row = [], 0
+    for number, (rows, size) in enumerate(groups):
+        marks.append(Mark(Start(row, row + 1, number, row), size, rows))
+        row += rows
+    found = list(pieces(marks, most))
+    assert [piece.rows for piece in found] == planned(
+        [size for rows, size in groups for _ in range(rows)], most
+    )
+    row = 0
+    for start, rows in found:
+        assert (start.offset, start.line) == (row, row + 1)
+        assert start.group_at <= row < start.group_at + groups[start.group][0]
+        row += rows
+
+
+def test_a_text_is_read_once_to_be_planned_and_hashed(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "scar.pools.hashed.Disk.open", lambda _, place: opened.append(place) or open(place, "rb")
+    )
+    monkeypatch.setattr("scar.pools.places.sha256", lambda _: pytest.fail("read again"))
+    data = {"a.jsonl": ROW * 3, "b.jsonl.gz": ROW, "c.csv": b"instruction,response\ni,r"}
+    files = [find(write(tmp_path / name, text))[0] for name, text in data.items()]
+    facts, _ = cut(files, 2)
+    for fact in facts:
+        stored = (tmp_path / fact.name).read_bytes()
+        assert (fact.bytes, fact.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+    assert [place.rpartition("/")[2] for place in opened] == list(data)
 
 
 def test_an_empty_file_among_others_is_no_error(tmp_path):

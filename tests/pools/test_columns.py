@@ -14,6 +14,7 @@ from scar.errors import InputError
 from scar.formats import detect
 from scar.pools import cut, find, read_pool, rows_of, source
 from scar.pools.columns import BATCH_ROWS
+from scar.pools.pieces import Most
 from scar.records import Reason, Record, SetAside
 from tests.files import write_as
 from tests.make import pool_rows
@@ -44,8 +45,8 @@ def test_rows_are_numbered_through_groups_of_any_size(name, size, tmp_path):
     rows = list(source(find(path)[0]).rows(7))
     assert [(row.address.row, row.address.line) for row in rows] == [(7 + k, k + 1) for k in range(n)]
     assert [row.decode()["instruction"] for row in rows] == [f"i{k}" for k in range(n)]
-    marks = list(source(find(path)[0]).marks())
-    assert [(mark.start.offset, mark.start.line) for mark in marks] == [(k, k + 1) for k in range(n)]
+    pieces = list(source(find(path)[0]).pieces(Most(1, 1)))
+    assert [(piece.start.offset, piece.start.line) for piece in pieces] == [(k, k + 1) for k in range(n)]
     assert max(row.batch.num_rows for row in rows) <= BATCH_ROWS
 
 

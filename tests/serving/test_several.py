@@ -14,6 +14,7 @@ from scar.encoding import TextEncoder
 from scar.errors import InputError, RunError
 from scar.runs import RUN, Disk, Plan
 from scar.selection.keep import FUSED, select
+from scar.serving.canaries import TEXTS
 from scar.serving.rankers import check_carried, open_bundles
 from scar.serving.sidecar import OWN
 from scar.settings import TAKEN_NAMES, Reading, Scoring
@@ -119,9 +120,14 @@ def test_run_json_counts_for_each_ranker(run, rankers):
 
 @pytest.fixture
 def tokenised(monkeypatch):
-    """All texts that are tokenised from here on."""
-    seen, bare = [], TextEncoder.bare
-    monkeypatch.setattr(TextEncoder, "bare", lambda self, texts: (seen.extend(texts), bare(self, texts))[1])
+    """All texts that are tokenised from here on, but for the canaries."""
+    seen, bare, known = [], TextEncoder.bare, {text for pair in TEXTS for text in pair}
+
+    def noted(self, texts):
+        seen.extend(text for text in texts if text not in known)
+        return bare(self, texts)
+
+    monkeypatch.setattr(TextEncoder, "bare", noted)
     return seen
 
 

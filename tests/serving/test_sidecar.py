@@ -9,7 +9,7 @@ from scar.pools import Chunk
 from scar.records import Address, Reason
 from scar.serving.answers import Scores
 from scar.serving.ledger import Counts
-from scar.serving.pipeline import _trustworthy
+from scar.serving.pipeline import refuse_non_finite
 from scar.serving.sidecar import Item, count, table, with_scores
 from tests.serving.test_ledger import aside
 
@@ -107,6 +107,6 @@ def test_a_run_stops_at_more_than_one_bad_score_and_one_in_a_hundred(bad, n, sto
     scores = given(values, np.zeros(n), np.zeros(n))
     chunk = Chunk(3, "a.jsonl", 0, 7, 6, n)
     if not stops:
-        return _trustworthy(chunk, "style", scores)
+        return refuse_non_finite(chunk, {"style": scores})
     with pytest.raises(RunError, match=rf"chunk 3 \(a.jsonl, line 7\): {bad} of {n} scores of 'style'"):
-        _trustworthy(chunk, "style", scores)
+        refuse_non_finite(chunk, {"style": scores})

@@ -1,14 +1,14 @@
 """Several processes give the bytes that one gives."""
 
-import os
+import multiprocessing
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scar.errors import InputError, RunError
-from scar.serving import workers
+from scar.errors import InputError
+from scar.serving import shares
 from scar.serving.engines import processors
 from scar.serving.run import score_pool
 from scar.settings import Scoring
@@ -25,15 +25,15 @@ def pool(tmp_path_factory):
 @given(st.lists(st.integers(0, 500), unique=True, min_size=1, max_size=80), st.data())
 def test_every_processor_goes_to_one_worker_and_shares_are_fair(numbers, data):
     count = data.draw(st.integers(1, len(numbers)))
-    shares = workers.deal(numbers, count)
-    assert [number for share in shares for number in share] == numbers
-    sizes = [len(share) for share in shares]
-    assert len(shares) == count and max(sizes) - min(sizes) <= 1
+    dealt = shares.deal(numbers, count)
+    assert [number for share in dealt for number in share] == numbers
+    sizes = [len(share) for share in dealt]
+    assert len(dealt) == count and max(sizes) - min(sizes) <= 1
 
 
 def test_more_workers_than_processors_are_refused():
     with pytest.raises(InputError, match="--workers 3: there are 2 processors"):
-        workers.deal([0, 1], 3)
+        shares.deal([0, 1], 3)
 
 
 def test_threads_and_workers_exclude_each_other():
@@ -44,27 +44,37 @@ def test_threads_and_workers_exclude_each_other():
 two = pytest.mark.skipif(processors() < 2, reason="needs two processors")
 
 
-@two
 @pytest.mark.slow
-def test_workers_write_what_one_process_writes(pool, bundle, tmp_path):
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=two)])
+def test_workers_write_what_one_process_writes_and_tell_of_every_batch(count, pool, bundle, tmp_path):
     one, several = tmp_path / "one", tmp_path / "several"
     score_pool(pool, bundle, one, scoring=FEW)
-    report = score_pool(pool, bundle, several, scoring=Scoring(chunk_rows=16, carry=("source",), workers=2))
+    watch = Watching()
+    report = score_pool(
+        pool, bundle, several, scoring=Scoring(chunk_rows=16, carry=("source",), workers=count), watch=watch
+    )
     assert report.padding > 0 and len(list((one / "chunks").iterdir())) > 3
+    assert watch.rows == pytest.approx(70) and watch.batches > 5 and watch.chunks == 5
     for file in sorted(path for path in one.rglob("*") if path.is_file() and path.name != "run.json"):
         assert file.read_bytes() == (several / file.relative_to(one)).read_bytes(), file.name
 
 
-def dies(work):
-    os._exit(9)
+class Watching:
+    """A watch that counts."""
 
+    def __init__(self):
+        self.rows = self.batches = self.chunks = 0
 
-@two
-@pytest.mark.slow
-def test_a_worker_that_dies_ends_the_run_with_a_word(pool, bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_score", dies)
-    with pytest.raises(RunError, match="a worker process died"):
-        score_pool(pool, bundle, tmp_path / "run", scoring=Scoring(chunk_rows=16, workers=2))
+    def start(self, rows, before=0):
+        assert rows == 70
+
+    def batch(self, rows, tokens, padded):
+        assert 0 < tokens <= padded
+        self.rows += rows
+        self.batches += 1
+
+    def chunk(self, counts):
+        self.chunks += 1
 
 
 class Interrupted(Exception):
@@ -77,7 +87,7 @@ class Interrupting:
     def __init__(self):
         self.batches = 0
 
-    def start(self, rows):
+    def start(self, rows, before=0):
         pass
 
     def batch(self, rows, tokens, padded):
@@ -98,6 +108,19 @@ def test_who_stops_early_waits_for_a_batch_not_for_a_chunk(pool, bundle, tmp_pat
     assert watch.batches == before < 70, "each batch holds one text at least; 16 rows have some 30"
 
 
+@pytest.mark.slow
+def test_who_stops_early_leaves_no_process_behind(pool, bundle, tmp_path):
+    with pytest.raises(Interrupted):
+        score_pool(
+            pool,
+            bundle,
+            tmp_path / "run",
+            scoring=Scoring(chunk_rows=16, workers=1),
+            watch=Interrupting(),
+        )
+    assert multiprocessing.active_children() == []
+
+
 def test_too_many_workers_are_refused_before_a_finished_run_is_deleted(pool, bundle, tmp_path):
     score_pool(pool, bundle, tmp_path / "run", scoring=FEW)
     with pytest.raises(InputError, match="--workers 9999"):
@@ -106,8 +129,8 @@ def test_too_many_workers_are_refused_before_a_finished_run_is_deleted(pool, bun
 
 
 def test_a_quota_counts_processors_and_pins_to_none(monkeypatch):
-    monkeypatch.setattr(workers, "processors", lambda: 1)
-    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
-    assert workers.shares(1) == [workers.Share(1)]
-    monkeypatch.setattr(workers, "processors", lambda: 3)
-    assert workers.shares(2) == [workers.Share(1, [3]), workers.Share(2, [5, 7])]
+    monkeypatch.setattr(shares, "processors", lambda: 1)
+    monkeypatch.setattr(shares.os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert shares.shares(1) == [shares.Share(1)]
+    monkeypatch.setattr(shares, "processors", lambda: 3)
+    assert shares.shares(2) == [shares.Share(1, [3]), shares.Share(2, [5, 7])]

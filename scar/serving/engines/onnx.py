@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from scar.errors import InputError
+from scar.errors import InputError, RunError
 from scar.serving.engines.engine import Arrays, Feeds, InFlight
 from scar.serving.engines.libraries import version_of
 
@@ -63,8 +63,11 @@ class OnnxRuntime:
         self._session = _session(runtime, path, options, device)
 
     def run(self, outputs: Sequence[str], feeds: Feeds) -> Arrays:
-        """Run the graph."""
-        result: Arrays = self._session.run(list(outputs), dict(feeds))
+        """Run the graph. Raises RunError where it cannot take what it is fed."""
+        try:
+            result: Arrays = self._session.run(list(outputs), dict(feeds))
+        except failures() as error:
+            raise RunError(" ".join(str(error).split())[:500]) from None
         return result
 
     def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scar.errors import InputError
+from scar.errors import InputError, RunError
 from scar.serving.engines.engine import Arrays, Feeds, InFlight
 from scar.serving.engines.machine import has_bf16
 
@@ -55,11 +55,14 @@ class OpenVino:
         )
 
     def run(self, outputs: Sequence[str], feeds: Feeds) -> Arrays:
-        """Run the graph, on a request of the calling thread's own."""
+        """Run the graph, on a request of the calling thread's own. Raises RunError where it cannot take its feeds."""
         if not hasattr(self._local, "request"):
             self._local.request = self._model.create_infer_request()
         request = self._local.request
-        request.infer(dict(feeds), share_inputs=True)
+        try:
+            request.infer(dict(feeds), share_inputs=True)
+        except RuntimeError as error:
+            raise RunError(" ".join(str(error).split())[:500]) from None
         # Copies: the request writes its next results to the same memory.
         return [np.array(request.get_tensor(name).data, dtype=np.float32) for name in outputs]
 

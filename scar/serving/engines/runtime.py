@@ -5,8 +5,9 @@ from pathlib import Path
 
 from scar.errors import InputError
 from scar.serving.engines.engine import Engine
+from scar.serving.engines.graph_file import GraphError, check_graph
 from scar.serving.engines.machine import processors
-from scar.serving.engines.onnx import OnnxRuntime
+from scar.serving.engines.onnx import OnnxRuntime, failures
 from scar.serving.engines.openvino import OpenVino
 
 
@@ -20,7 +21,21 @@ class Runtime:
     threads: int = 0
 
     def open(self, path: Path) -> Engine:
-        """Open a graph file. Raises InputError where the engine or the device is not there."""
+        """Open a graph file. Raises InputError where it is more than a graph, or engine or device are not there."""
+        check_graph(path)
+        try:
+            return self._opened(path)
+        except self._refusals() as error:
+            told = " ".join(str(error).split())[:300]
+            raise GraphError(f"{path}: {self.engine} cannot open the graph: {told}") from None
+
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        """Give the errors with which the library refuses a graph."""
+        # Words of a damaged file, told in the error, need not be text.
+        own = failures() if self.engine == OnnxRuntime.name else ()
+        return (RuntimeError, UnicodeDecodeError, *own)
+
+    def _opened(self, path: Path) -> Engine:
         threads = self.threads or processors()
         if self.engine == "onnxruntime":
             return OnnxRuntime(path, self.precision, threads=threads, device=self.device)

@@ -1,4 +1,4 @@
-"""How much an engine is given at a time: measured by `scar bench --tune`, never timed in a run."""
+"""How much an engine is given at a time, never timed in a run; `scar bench --tune` finds what suits a machine."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ class Budget:
 
 
 _TABLE = {
-    # A thread's batch should stay in its part of the cache.
+    # A thread's batch should stay in its part of the cache: best in trials with MiniLM on a processor with AVX-512.
     ("onnxruntime", "cpu"): Budget(512, 2048),
     ("openvino", "cpu"): Budget(1024, 2048),
     ("torch", "cpu"): Budget(1024, 2048),
-    # A card wants enough to do at a time; unpadded, its batches need not be of one length.
+    # Guesses, no GPU was at hand: a card wants enough to do at a time; unpadded, its batches need not be of one length.
     ("onnxruntime", "cuda"): Budget(16_384, 16_384),
     ("onnxruntime", "tensorrt"): Budget(16_384, 16_384),
     ("torch", "cuda"): Budget(65_536, 16_384),

@@ -11,6 +11,7 @@ from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
 from scar.serving.candidates import Candidate, candidates, installed
 from scar.serving.engines import Runtime, budget
+from scar.serving.engines.graph_file import GraphError
 from scar.serving.engines.onnx import failures
 from scar.serving.gates.gate import Reference, judge, record_of, unverified
 from scar.serving.gates.limits import is_trained
@@ -131,16 +132,16 @@ class _Bench:
         file = self.bundle.path / candidate.file
         digest = self.bundle.digest(candidate.file)[candidate.file]
         about = record_of(candidate, digest, self.scores.engine) | {"bytes": file.stat().st_size}
-        refusals: tuple[type[Exception], ...] = (RuntimeError, *failures())
+        refusals: tuple[type[Exception], ...] = (RuntimeError, GraphError, *failures())
         try:
             model = self.load(candidate)
             found = judge(self.scores, model)
             return about | found | ({} if "unverified" in found else {"speed": self._speed(model)})
-        except InputError as error:
-            return about | unverified(str(error))
         except refusals as error:
             # An engine may lack an operator of a graph: that graph is not for it, and the next may be.
             return about | {"passed": False, "reason": f"cannot be run: {' '.join(str(error).split())[:300]}"}
+        except InputError as error:
+            return about | unverified(str(error))
 
     def _speed(self, model: Model) -> dict[str, Any]:
         return measure(self.reference, model, spread_evenly(self.scores.real, PAIRS))

@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from scar.bundle import HEAD, MODEL, TOWER
-from scar.errors import GateError
+from scar.errors import GateError, InputError
+from scar.serving.engines.graph_file import check_graph
 from scar.training.cross import CrossEncoder
 from scar.training.engine import Ranker
 from scar.training.graphs.deberta import with_fast_attention
 from scar.training.style.model import StyleRanker
+
+LARGEST = 2**31 - 2**24
+"""Bytes of weights; protobuf ends at 2 GB, and the graph itself wants some."""
 
 
 class _TowerGraph(nn.Module):
@@ -51,7 +55,12 @@ class _ModelGraph(nn.Module):
 
 
 def write_graphs(ranker: Ranker, folder: Path, *, token_types: bool) -> None:
-    """Write tower.onnx and head.onnx of a style ranker, model.onnx of the others; both axes of every input dynamic."""
+    """Write tower.onnx and head.onnx of a style ranker, model.onnx of the others; both axes of every input dynamic.
+
+    Raises InputError for a ranker that one ONNX file cannot hold: weights in files of their own are never written, nor
+    read.
+    """
+    _refuse_too_large(ranker)
     ranker = cast(Ranker, with_fast_attention(ranker))
     # 2 and 7: an example axis of 1, or two equal ones, would be taken for fixed.
     ids = torch.arange(14).reshape(2, 7) % 4 + 1
@@ -69,6 +78,16 @@ def write_graphs(ranker: Ranker, folder: Path, *, token_types: bool) -> None:
         )
         return
     _style_graphs(ranker, ids, folder)
+
+
+def _refuse_too_large(ranker: nn.Module) -> None:
+    """Raise InputError where the weights do not fit into one ONNX file."""
+    size = sum(weight.numel() * 4 for weight in ranker.state_dict().values())
+    if size > LARGEST:
+        raise InputError(
+            f"the ranker's weights are {size / 1e9:.1f} GB in fp32, and an ONNX file holds 2 GB: export a smaller "
+            "encoder, or score with --engine torch, which needs no graph"
+        )
 
 
 def _style_graphs(ranker: StyleRanker, ids: Tensor, folder: Path) -> None:
@@ -115,6 +134,7 @@ def _export(
     _anonymise(program.model)
     _rename_inner(program.model.graph, outputs)
     program.save(str(path), external_data=False)
+    check_graph(path)
     fixed = [
         value.name
         for value in onnx.load(str(path)).graph.input

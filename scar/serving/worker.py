@@ -1,0 +1,131 @@
+"""What runs in a worker process: its own tokenizer and engines, records in, scores out."""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+
+from scar.bundle import Bundle
+from scar.pools import Chunk
+from scar.records import Record
+from scar.serving.answers import encode_records
+from scar.serving.choice import Choice
+from scar.serving.messages import Answer, Done, Logged, Message, Ready, Trouble
+from scar.serving.pipeline import budgets, score_all
+from scar.serving.scorer import Scorer
+from scar.serving.shares import Share
+from scar.settings import Scoring
+
+Spec = tuple[Bundle, Choice, Scoring]
+"""What a scorer is loaded from."""
+PR_SET_PDEATHSIG = 1
+MASKED = {
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
+}
+"""Signals that reach a whole group of processes: Ctrl-C, and what batch systems send."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Records of a chunk."""
+
+    chunk: Chunk
+    records: Sequence[Record]
+
+
+def work(pipe: "Connection[Message, Task]", share: Share, specs: Sequence[Spec]) -> None:
+    """Open the graphs, then score what comes through the pipe until it is closed."""
+    _belong_to_parent()
+    _settle(share)
+    tell = _Tell(pipe)
+    _log_through(tell)
+    try:
+        mine = _load(specs, share)
+    except Exception as error:  # every kind: it is raised where the run is
+        tell(Trouble.of(error))
+        return
+    tell(Ready())
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            tell(_answer(mine, task, tell))
+        except Exception as error:  # every kind: it is raised where the run is
+            tell(Trouble.of(error))
+
+
+def _load(specs: Sequence[Spec], share: Share) -> list[Scorer]:
+    """Load the scorers, their threads those of the share."""
+    return [
+        Scorer.chosen(bundle, choice, replace(scoring, threads=share.threads, workers=0))
+        for bundle, choice, scoring in specs
+    ]
+
+
+class _Tell:
+    """Sends messages, from whichever thread."""
+
+    def __init__(self, pipe: "Connection[Message, Task]") -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def __call__(self, message: Message) -> None:
+        with self._lock:
+            self._pipe.send(message)
+
+
+def _answer(scorers: Sequence[Scorer], task: Task, tell: _Tell) -> Answer:
+    encoded = encode_records([scorer.encoder for scorer in scorers], task.records)
+    total = sum(int(each.pairs.tokens.lengths.sum()) for each in encoded)
+    scores = score_all(
+        scorers, task.chunk, encoded, lambda tokens, padded: tell(Done(tokens / total, tokens, padded))
+    )
+    return Answer(scores, budgets(scorers))
+
+
+def _settle(share: Share) -> None:
+    """Take the share of the processors, before any library starts its threads."""
+    if share.processors:
+        os.sched_setaffinity(0, share.processors)
+    # The tokenizers library counts the machine's processors, not ours.
+    os.environ["RAYON_NUM_THREADS"] = str(share.threads)
+
+
+def _belong_to_parent() -> None:
+    """Leave signals to the process that started this one, and end when it ends, however it does."""
+    # They reach the whole group of processes: the first one decides.
+    for number in MASKED:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, MASKED)
+    if sys.platform == "linux":
+        # Also where this process is stuck, and runs no line of Python any more.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _log_through(tell: _Tell) -> None:
+    """Send what is logged here to where the run's log is."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tell(Logged(record.levelno, record.getMessage()))
+
+    log = logging.getLogger("scar")
+    log.addHandler(Handler())
+    log.propagate = False
