@@ -164,5 +164,7 @@ class Disk:
 def open_folder(place: "str | Path | Folder") -> Folder:
     """Give the run folder of a path or URL."""
     if isinstance(place, str) and "://" in place:
-        raise InputError(f"{place}: the run folder is a path")
+        from scar.runs.remote import open_remote
+
+        return open_remote(place)
     return Disk(Path(place)) if isinstance(place, str | Path) else place

@@ -70,8 +70,13 @@ def hold(run: Path, shard: Shard | None) -> Iterator[Owner | None]:
             _refuse_other_cuts(run, shard)
         _write(run, own, Owner.this(shard).written())
         if dead:
-            log.warning("%s: its last owner, %s, did not end well; taken over", run, dead)
+            log_taken(run, dead)
         yield dead
+
+
+def log_taken(run: Path | str, dead: Owner) -> None:
+    """Log that a dead owner's run is ours now."""
+    log.warning("%s: its last owner, %s, did not end well; taken over", run, dead)
 
 
 def _refuse_other_cuts(run: Path, shard: Shard) -> None:
