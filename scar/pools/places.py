@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -233,7 +234,16 @@ def _file(path: Path, name: Path) -> PoolFile:
         name.as_posix().encode()
     except UnicodeEncodeError:
         raise InputError(f"{os.fsencode(path)!r}: the file's name is not UTF-8; rename it") from None
-    return PoolFile(str(path), name.as_posix(), kind_of(path.name) or "")
+    return PoolFile(str(path), told_apart(name.as_posix()), kind_of(path.name) or "")
+
+
+def told_apart(name: str) -> str:
+    """Give a name as it goes into the scores; InputError where it could be taken for another, or for two lines."""
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
+        raise InputError(f"{name!r}: the file's name holds a line break or a control character; rename it")
+    if ".." in name.split("/"):
+        raise InputError(f"{name}: the file's name leads through '..'; name the folder itself")
+    return name
 
 
 def _glob(place: Path) -> tuple[Path, list[Path]]:

@@ -65,7 +65,7 @@ KINDS = {
 }
 PACKED = {
     "gz": (gzip.decompress, gzip.compress),
-    "zst": (lambda data: pa.input_stream(data, "zstd").read(), zst),
+    "zst": (lambda data: pa.CompressedInputStream(pa.BufferReader(data), "zstd").read(), zst),
 }
 
 

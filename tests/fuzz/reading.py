@@ -39,4 +39,5 @@ def told(path):
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        print(json.dumps({"file": name, **told(name)}), flush=True)
+        sys.stdout.write(json.dumps({"file": name, **told(name)}) + "\n")
+        sys.stdout.flush()
