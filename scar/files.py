@@ -16,13 +16,14 @@ TEMP = ".tmp"
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
+def atomic(path: Path, by: str = "") -> Iterator[IO[bytes]]:
     """Open a temp file beside `path`; at the end of the block it becomes `path`, or nothing does.
 
     Its name is always the same, so that the next attempt takes the place of what a killed one left; a second process
-    that writes the same file at the same time is refused by an InputError.
+    that writes the same file at the same time is refused by an InputError. Those that write the same bytes may stand
+    beside each other, each with a name of its own in `by`.
     """
-    temp = path.with_name(f".{path.name}{TEMP}")
+    temp = path.with_name(f".{path.name}{by and f'.{by}'}{TEMP}")
     with _named(path, temp):
         # Opened as it is: what a living process writes there is not ours to cut off, nor what a link leads to.
         with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "wb") as stream:

@@ -77,6 +77,8 @@ class Disk:
     """A run folder on a disk."""
 
     path: Path
+    by: str = ""
+    """Name of a writer that may write what another one writes, the same bytes, at the same time."""
 
     @property
     def place(self) -> str:
@@ -96,7 +98,7 @@ class Disk:
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """Open a temp file that becomes the file."""
-        with atomic(self._inside(name)) as stream:
+        with atomic(self._inside(name), self.by) as stream:
             yield stream
 
     def open(self, name: str) -> IO[bytes]:

@@ -10,6 +10,7 @@ from scar.bundle import Bundle
 from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, cut, find, recorded
 from scar.runs import Plan
+from scar.serving.choice import Choice
 from scar.serving.engines import versions
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
@@ -32,6 +33,8 @@ class Job:
     scoring: Scoring
     stamps: Mapping[str, str]
     """How the pool's files looked before anything of them was read, by name."""
+    choices: Sequence[Choice] = ()
+    """What the rankers run on, where another process has chosen; else it is chosen here."""
 
     @classmethod
     def of(
@@ -40,6 +43,7 @@ class Job:
         ranker: Rankers,
         reading: Reading | None = None,
         scoring: Scoring | None = None,
+        choices: Sequence[Choice] = (),
     ) -> "Job":
         """Look at all that is named. Raises InputError where something is not usable."""
         scoring = scoring or Scoring()
@@ -50,12 +54,15 @@ class Job:
         reader = RowReader(files, reading or Reading(), scoring.carry)
         bundles = open_bundles(ranker)
         check_carried(bundles, scoring.carry)
-        return cls(files, recorded(pool, files), reader, bundles, scoring, stamps)
+        return cls(files, recorded(pool, files), reader, bundles, scoring, stamps, choices)
 
     @cached_property
     def scorers(self) -> list[Scorer]:
         """The rankers, loaded."""
-        return [Scorer.of_bundle(bundle, self.scoring) for bundle in self.bundles]
+        if not self.choices:
+            return [Scorer.of_bundle(bundle, self.scoring) for bundle in self.bundles]
+        chosen = zip(self.bundles, self.choices, strict=True)
+        return [Scorer.chosen(bundle, choice, self.scoring) for bundle, choice in chosen]
 
     @property
     def chunk_rows(self) -> int:

@@ -1,0 +1,148 @@
+"""The chunks of a run on a Ray cluster (extra `ray`): Ray Data schedules, retries and restarts; the driver counts."""
+
+import json
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from scar.errors import InputError, RunError
+from scar.pools import Chunk
+from scar.runs import Folder, Plan
+from scar.serving.cluster.actor import Actor
+from scar.serving.cluster.order import Answer, Order, chunk_of
+from scar.serving.job import Job
+from scar.serving.ledger import digest, done
+from scar.settings import Cluster
+
+TOGETHER = 2
+"""Chunks that an actor has under way: one is read and tokenised while the engines run the other."""
+RETRIES = 3
+"""How often a chunk is tried again after its actor or node died; then it is the chunk that kills."""
+
+
+class Udf:
+    """What Ray Data makes one of in each actor."""
+
+    def __init__(self, order: Order) -> None:
+        self._actor = Actor(order)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Score the chunks of a batch: it has one."""
+        answers = [self._actor.score(chunk_of(str(chunk))) for chunk in batch["chunk"]]
+        return {"answer": [answer.written() for answer in answers]}
+
+
+def score_on_ray(
+    folder: Folder, plan: Plan, job: Job, left: Sequence[Chunk], cluster: Cluster
+) -> Generator[Answer]:
+    """Have chunks scored and committed by actors; gives an answer for each, as they come.
+
+    Raises InputError or RunError as an actor met it, and RunError where the cluster gave up or a chunk did not arrive.
+    """
+    with _connected(cluster) as ray:
+        order = Order.of(job, plan, folder, digest(plan.fingerprint), cluster.cpus_per_actor)
+        try:
+            for row in _answers(ray, order, left, cluster):
+                answer = Answer.read(row["answer"])
+                answer.refuse_error()
+                yield answer
+        except ray.exceptions.RayTaskError:
+            raise  # a fault of ours, with its traceback
+        except ray.exceptions.RayError as error:
+            raise RunError(_gave_up(error)) from None
+    folder.prepare()  # what actors that died had begun to write
+    there = done(folder, plan, [chunk.index for chunk in left]).chunks
+    if lost := [chunk.index for chunk in left if chunk.index not in there]:
+        raise RunError(
+            f"{folder.place}: chunk {lost[0]} was scored, but is not there; the same command goes on"
+        )
+
+
+def _answers(ray: Any, order: Order, left: Sequence[Chunk], cluster: Cluster) -> Iterator[dict[str, str]]:
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    rows = [{"chunk": json.dumps(asdict(chunk))} for chunk in left]
+    # A block is what Ray schedules and tries again: a chunk each.
+    chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
+    pool = ray.data.ActorPoolStrategy(
+        min_size=1,
+        max_size=min(cluster.actors or len(rows), len(rows)),
+        initial_size=min(cluster.actors or 1, len(rows)),
+        max_concurrent_calls_per_actor=TOGETHER,
+        max_tasks_in_flight_per_actor=TOGETHER,
+        enable_true_multi_threading=True,
+    )
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # of an argument that goes with Ray 2.64, which the extra ends before
+        answers = chunks.map_batches(
+            Udf,
+            fn_constructor_args=(order,),
+            batch_size=1,
+            batch_format="numpy",
+            compute=pool,
+            num_cpus=cluster.cpus_per_actor,
+            num_gpus=cluster.gpus_per_actor or None,
+            # Ray Data restarts actors without end. A chunk has its number of tries, lest it kill them without end.
+            max_task_retries=RETRIES,
+        )
+    return iter(answers.iter_rows())
+
+
+@contextmanager
+def _connected(cluster: Cluster) -> Iterator[Any]:
+    """Join a cluster, or begin a Ray of this machine, and leave or end it; one that is joined already stays joined."""
+    # Before it is imported: it tells its makers nothing, and the user no more than we do.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError(
+            f"--cluster ray needs the ray extra: pip install 'scar-rank[ray]' ({error})"
+        ) from None
+    if ray.is_initialized():
+        yield ray
+        return
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    _begin(ray, cluster)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _begin(ray: Any, cluster: Cluster) -> None:
+    address = cluster.ray_address or os.environ.get("RAY_ADDRESS") or "local"
+    own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    in_main = threading.current_thread() is threading.main_thread()
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(
+            f"--ray-address {address}: no cluster to be had there: {_first_line(error)}"
+        ) from None
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, ours)  # Ray takes it, and ends the process without a word
+
+
+def _gave_up(error: Exception) -> str:
+    return (
+        f"the cluster gave up on a chunk after {RETRIES} retries ({type(error).__name__}: {_first_line(error)}); the "
+        "same command goes on. Where a row kills its process, `scar score --workers 1` finds it, and sets it aside"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "")
