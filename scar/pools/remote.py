@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from scar.errors import InputError, RunError
-from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of
+from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of, told_apart
 
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
 """What stores call the mark that changes with a file's content."""
@@ -126,7 +126,10 @@ def find_remote(url: str) -> list[PoolFile]:
     store = Remote(system)
     return [
         PoolFile(
-            system.unstrip_protocol(p), p.removeprefix(root).lstrip("/") or p.rpartition("/")[2], kind, store
+            system.unstrip_protocol(p),
+            told_apart(p.removeprefix(root).lstrip("/") or p.rpartition("/")[2]),
+            kind,
+            store,
         )
         for p in paths
         if (kind := kind_of(p))

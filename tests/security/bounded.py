@@ -23,6 +23,8 @@ try:
     told["planned"] = sum(fact.rows for fact in facts)
     reader, items = RowReader(files, Reading(format="plain")), Counter()
     for chunk, rows in read_chunks(files, chunks):
+        if told["rows"] >= int(sys.argv[2]):
+            break
         for row in rows:
             told["rows"] += 1
             for item in reader.parse(row).items:
@@ -35,10 +37,13 @@ print(json.dumps({**told, "mib": peak_memory() / 2**20}))
 """
 
 
-def read(path, room=ROOM):
-    """Give what the child tells: rows planned and read, what became of them, its peak in MiB, and the error if any."""
+def read(path, rows=1 << 40, room=ROOM):
+    """Read at least so many rows, where there are.
+
+    Give what the child tells: rows planned and read, what became of them, its peak in MiB, and the error if any.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", READ, str(path)],
+        [sys.executable, "-c", READ, str(path), str(rows)],
         capture_output=True,
         text=True,
         timeout=120,
