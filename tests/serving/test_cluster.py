@@ -199,6 +199,26 @@ def test_an_answer_is_read_as_it_was_written():
         replace(answer, is_input=False).refuse_error()
 
 
+def test_actors_commit_to_a_store_and_know_its_lease_by_its_token(pool, bundle, whole):
+    from scar.runs import open_folder
+    from tests.store import serving
+
+    with serving() as s3:
+        folder = open_folder("s3://bucket/run")
+        plan = plan_run(pool, bundle, folder, scoring=SCORING)
+        with folder.hold():
+            job = Job.of(pool, bundle, scoring=SCORING)
+            order = Order.of(job, plan, folder, digest(plan.fingerprint), 1)
+            assert not Actor(order).score(plan.chunks[1]).error
+        for name in (data_name(1), set_aside_name(1), entry_name(1)):
+            assert (
+                s3.get_object(Bucket="bucket", Key=f"run/{name}")["Body"].read()
+                == (whole / name).read_bytes()
+            )
+        with folder.hold():  # the same process again, and another lease
+            assert "is not held by the driver" in Actor(order).score(plan.chunks[0]).error
+
+
 def test_a_chunk_is_read_as_it_was_planned(driver):
     folder, plan, _ = driver
     from dataclasses import asdict
