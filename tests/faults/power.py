@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 
-def record(root, log, forget=()):
+def record(root, log, forget=()):  # noqa: C901
     """Write down every call below `root` that changes files; `forget` names syncs to leave out: "file", "folder"."""
     calls, kept = [], Path(log + ".bytes")
     kept.mkdir(exist_ok=True)
