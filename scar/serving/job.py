@@ -113,11 +113,11 @@ class Job:
 def _depends_on(scorer: Scorer) -> dict[str, Any]:
     choice = scorer.choice
     return {
-        "files": dict(scorer.files),
         "engine": choice.engine,
         "precision": choice.precision,
         "graph": choice.graph,
         "batch_tokens": scorer.scoring.batch_tokens,
+        "files": dict(scorer.files),
     }
 
 
