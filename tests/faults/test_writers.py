@@ -122,11 +122,21 @@ def _cut_short(bundle, own):
     raise AssertionError("no step between the mark and the end")
 
 
+READER = """
+import sys, time
+from scar.bundle import Bundle
+end, count = time.time() + 3, 0
+while time.time() < end:
+    Bundle.open(sys.argv[1])
+    count += 1
+print(count)
+"""
+
+
 def test_readers_and_writers_at_the_same_time_see_whole_bundles(own):
-    reader = "import sys, time\nfrom scar.bundle import Bundle\nend = time.time() + 3\nn = 0\nwhile time.time() < end:\n    Bundle.open(sys.argv[1])\n    n += 1\nprint(n)"
     readers = [
         subprocess.Popen(
-            [sys.executable, "-c", reader, own], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", READER, own], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         for _ in range(2)
     ]
@@ -185,7 +195,7 @@ def test_a_new_bundle_is_whole_or_not_there(bundle, tmp_path):
         nth += 1
         room = tmp_path / f"room{nth}"
         room.mkdir()
-        code = in_child(kill_at_call, nth, lambda: replace_bundle(bundle, room / "own"))
+        code = in_child(kill_at_call, nth, lambda own=room / "own": replace_bundle(bundle, own))
         if (room / "own").exists():
             assert files_of(Bundle.open(room / "own").path) == files_of(bundle)
         replace_bundle(bundle, room / "own")
