@@ -230,9 +230,8 @@ def changing(bundle: Bundle) -> Iterator[Change]:
 
     Whoever is killed before leaves the old bundle, whoever is killed later one that the next `Bundle.open` ends.
     """
-    with own_folder(bundle.path, ".change-") as own:
-        change = Change(own / "new")
-        change.folder.mkdir()
+    with own_folder(bundle.path, ".change-") as folder:
+        change = Change(folder)
         yield change
         with held(bundle.path, shared=False):
             changes.finish_held(bundle.path, MANIFEST)
