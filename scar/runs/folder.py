@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from scar.errors import InputError
-from scar.files import atomic, is_temp, make_folder, sync_folder
+from scar.files import atomic, make_folder, sync_folder
 from scar.runs.lock import Owner, hold, owners
-from scar.runs.names import CHUNKS, LEDGER, SET_ASIDE_PARTS
+from scar.runs.names import CHUNKS, LEDGER, PLAN, SET_ASIDE_PARTS, half_written
 from scar.runs.shard import Shard
 
 ROOMS = (CHUNKS, SET_ASIDE_PARTS, LEDGER)
@@ -91,7 +91,7 @@ class Disk:
         for folder in (self.path, *map(self._room, ROOMS)):
             folder.mkdir(exist_ok=True)
             for name in os.listdir(folder):
-                if is_temp(name):
+                if half_written(name):
                     (folder / name).unlink(missing_ok=True)
         sync_folder(self.path)
 
@@ -123,11 +123,13 @@ class Disk:
             raise InputError(f"{self.path} is a file; a run is a folder") from None
 
     def listing(self, under: str = "") -> dict[str, Listed]:
-        """Scan a folder."""
+        """Scan a folder; a link is listed as what it is itself."""
         try:
             with os.scandir(self._room(under) if under else self.path) as entries:
                 found = [
-                    (entry.name, entry.stat()) for entry in entries if entry.is_file(follow_symlinks=False)
+                    (entry.name, entry.stat(follow_symlinks=False))
+                    for entry in entries
+                    if not entry.is_dir(follow_symlinks=False)
                 ]
         except FileNotFoundError:
             return {}
@@ -135,14 +137,15 @@ class Disk:
         return {prefix + name: Listed(stat.st_size, stat.st_mtime) for name, stat in found}
 
     def remove(self, names: Iterable[str]) -> None:
-        """Unlink files, to stay away after a power loss too; then the folders of ours that are empty."""
+        """Unlink files, to stay away after a power loss too; with the plan go the folders of ours that are empty."""
         paths = [self._inside(name) for name in names]
         for path in paths:
             path.unlink(missing_ok=True)
         for folder in {path.parent for path in paths}:
             if folder.is_dir():
                 sync_folder(folder)
-        for room in ROOMS:
+        # While there is a plan they tell whoever reads the folder above that this is no pool.
+        for room in ROOMS if self.path / PLAN in paths else ():
             if (self.path / room).is_dir() and not any((self.path / room).iterdir()):
                 (self.path / room).rmdir()
 

@@ -72,7 +72,7 @@ class Plan:
             return cls(
                 rest[0], files, chunks, rest[1], dict(raw["fingerprint"]), rest[2], dict(raw["settings"])
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(f"{folder.place}/{PLAN}: {_why_not(text, error)}") from None
 
 
@@ -84,11 +84,13 @@ def _chunk(number: int, row: Mapping[str, int], files: tuple[FileFacts, ...]) ->
 
 def _why_not(text: bytes, error: Exception) -> str:
     try:
-        other = json.loads(text)["format"] != FORMAT
+        version = json.loads(text)["format"]
     except (ValueError, TypeError, LookupError, RecursionError):
-        other = False
-    if other:
+        version = FORMAT
+    if isinstance(version, int) and version != FORMAT:
         return f"not a plan of this version ({FORMAT}): score again into another folder"
+    if text and not text.startswith(b'{\n  "format": ') and b'"chunk_columns"' not in text:
+        return "not the plan of a run of `scar score`: choose another --out"
     return f"damaged ({error}): remove it, and the same `scar score` writes it anew and keeps what is done"
 
 

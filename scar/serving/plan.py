@@ -1,12 +1,11 @@
 """Settle what a run will do: the plan that stands in its folder, where it is the same run, or a new one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any, Literal
 
 from scar.errors import InputError
-from scar.files import TEMP
 from scar.runs import (
     INPUTS,
     LEDGER,
@@ -23,6 +22,7 @@ from scar.runs import (
 )
 from scar.runs.checked import checked, read_checked
 from scar.runs.folder import ROOMS
+from scar.runs.names import half_written, of_a_chunk
 from scar.runs.plan import read_of
 from scar.serving.job import RANKERS, Job
 from scar.serving.ledger import done
@@ -35,14 +35,31 @@ Existing = Literal["resume", "replace", "replace another"]
 def check_run(folder: Folder) -> None:
     """Refuse what cannot become a run folder, before anything long is done."""
     there = folder.names() or set()
-    ours = (*_OURS, RUN, SET_ASIDE) if LEDGER in there else _OURS
-    foreign = [name for name in there if name not in ours and not name.startswith(LOCK)]
-    if PLAN not in there and foreign:
+    if PLAN in there:
+        Plan.read(folder)
+    elif not _is_ours(folder, there):
         raise InputError(f"{folder.place} is not empty and not a run of `scar score`: choose another --out")
 
 
-_OURS = (*ROOMS, INPUTS, f".{PLAN}{TEMP}", f".{INPUTS}{TEMP}")
-"""What a kill before the first plan can leave, beside the lock."""
+def _is_ours(folder: Folder, there: Set[str]) -> bool:
+    """Tell whether a folder without a plan holds no more than a run of ours can have left.
+
+    Before the first plan that is a lock and empty folders; where a plan was lost, what some entry stands for.
+    """
+    files = [name for room in ROOMS if room in there for name in folder.listing(room)]
+    done = [name for name in files if not half_written(name.rpartition("/")[2])]
+    ended = (RUN, SET_ASIDE) if done else ()
+    beside = [name for name in there if not (name.startswith(LOCK) or half_written(name))]
+    if not all(name in (*ROOMS, INPUTS, *ended) for name in beside) or not all(map(of_a_chunk, done)):
+        return False
+    return not done or any(map(_is_entry, folder.read_all([n for n in done if n.startswith(LEDGER)])))
+
+
+def _is_entry(raw: bytes | None) -> bool:
+    try:
+        return "fingerprint" in read_checked(raw or b"")
+    except ValueError:
+        return False
 
 
 def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
@@ -50,14 +67,14 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
 
     Raises InputError where the folder holds another run, naming the field that differs.
     """
-    folder.prepare()
     if PLAN in (folder.names() or ()):
         if existing != "replace" and (old := _same(folder, job, refuse=existing == "resume")):
+            folder.prepare()
             if _inputs(folder) != job.stamps:
                 _note_inputs(folder, job)
             return old
         clear(folder)
-        folder.prepare()
+    folder.prepare()
     plan = job.plan()
     if folder.listing(LEDGER) and not done(folder, plan).chunks:
         raise InputError(f"{folder.place} holds chunks of another run, and no {PLAN}: choose another --out")
