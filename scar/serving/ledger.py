@@ -166,7 +166,11 @@ def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Do
 
 def join_set_aside(folder: Folder, plan: Plan) -> None:
     """Join the chunks' set-aside rows into one file, in pool order."""
+    sizes = folder.listing(SET_ASIDE_PARTS)  # most have none, and on a store each is a request
     with folder.writing(SET_ASIDE) as out:
         for chunk in plan.chunks:
-            with folder.open(set_aside_name(chunk.index)) as part:
+            name = set_aside_name(chunk.index)
+            if name in sizes and not sizes[name].bytes:
+                continue
+            with folder.open(name) as part:
                 shutil.copyfileobj(part, out)
