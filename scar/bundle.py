@@ -118,9 +118,15 @@ class Bundle:
         return score_columns(self.ranker)
 
     def gates(self) -> list[dict[str, Any]]:
-        """Every gate's record, oldest first; empty before the first export."""
+        """Every gate's record, oldest first; empty before the first export. InputError where the file is damaged."""
         path = self.path / GATES
-        return list(read_json(path, "run `scar export` again")["records"]) if path.exists() else []
+        if not path.exists():
+            return []
+        told = read_json(path, "run `scar export` again")
+        records = told.get("records") if isinstance(told, dict) else None
+        if not isinstance(records, list) or not all(map(is_record, records)):
+            raise InputError(f"{path}: holds no list of gates' records; run `scar export` again")
+        return records
 
     def has(self, name: str) -> bool:
         """Tell whether the bundle holds a file: whether its manifest lists it."""
@@ -130,6 +136,19 @@ class Bundle:
         """Give the SHA-256 of files of the bundle, as the manifest has them."""
         files = read_json(self.path / MANIFEST, "not a bundle")["files"]
         return {name: files[name]["sha256"] for name in names}
+
+
+def is_record(record: Any) -> bool:
+    """Tell whether a value has what is read of a gate's record; a graph that could not be made has a reason alone."""
+    if not isinstance(record, dict) or not isinstance(record.get("passed"), bool):
+        return False
+    parts = [record.get(name, {}) for name in ("versions", "real", "speed")]
+    texts = [record.get(name) or "" for name in ("device", "reason")]
+    if not all(isinstance(part, dict) for part in parts) or not all(isinstance(text, str) for text in texts):
+        return False
+    return all(
+        isinstance(value, int | float) for value in (parts[1].get("sigma") or 0, parts[2].get("times", 1))
+    )
 
 
 def score_columns(ranker: Mapping[str, Any]) -> list[str]:

@@ -133,7 +133,7 @@ def _locked(path: Path, run: Path, *, shared: bool = False) -> Iterator[int]:
 
 def _acquired(path: Path, run: Path, *, shared: bool) -> int:
     for _ in range(TRIES):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _opened(path, os.O_RDWR | os.O_CREAT)
         if _try(handle, shared=shared):
             if _still_there(path, handle):
                 return handle
@@ -144,6 +144,16 @@ def _acquired(path: Path, run: Path, *, shared: bool) -> int:
         time.sleep(PAUSE)
     # Shards share the lock, and are named in locks of their own.
     raise refused(run, next(iter(_shards_alive(run)), owner))
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open a lock. Raises InputError for a link: what it leads to would be written over."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{path}: a link, not a lock of ours; remove it") from None
+        raise
 
 
 def _try(handle: int, *, shared: bool) -> bool:
@@ -171,7 +181,7 @@ def _still_there(path: Path, handle: int) -> bool:
 def _alive(path: Path, *, shared: bool = False) -> Owner | None:
     """Give the owner of a lock that is held; None where nobody holds it."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = _opened(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

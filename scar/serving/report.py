@@ -49,7 +49,7 @@ class RunReport:
     counts: Counts
     """Of the whole run, or of the whole shard, however often it was begun."""
     seconds: float
-    """Of the last time that it was begun: reading to committing, planning and loading left out."""
+    """Of the last time that it was begun: reading to committing, without planning (with workers: with their start)."""
     rows_scored: int
     """Input rows that were done in these seconds."""
     padding: float
@@ -110,16 +110,8 @@ def finished_before(folder: Folder) -> RunReport:
     raw = read_of(folder, RUN, "the run did not finish")
     try:
         old = read_checked(raw)
-        return RunReport(
-            folder.place,
-            Counts.of(old),
-            old["seconds"],
-            old["rows_scored"],
-            old["padding"],
-            old["choice"],
-            True,
-            old["versions"],
-        )
+        told = ("seconds", "rows_scored", "padding", "choice", "versions", "batch_tokens")
+        return RunReport(folder.place, Counts.of(old), already=True, **{name: old[name] for name in told})
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}` makes it anew"
