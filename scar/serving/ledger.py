@@ -168,8 +168,10 @@ def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Do
 
 def join_set_aside(folder: Folder, plan: Plan) -> None:
     """Join the chunks' set-aside rows into one file, in pool order."""
+    sizes = folder.listing(SET_ASIDE_PARTS)
+    names = [set_aside_name(chunk.index) for chunk in plan.chunks]
+    names = [name for name in names if name not in sizes or sizes[name].bytes]  # most are empty
     with folder.writing(SET_ASIDE) as out:
-        names = [set_aside_name(chunk.index) for chunk in plan.chunks]
         # Many small files: a store is asked for several at a time.
         for name, part in zip(names, folder.read_all(names), strict=True):
             if part is None:

@@ -192,3 +192,11 @@ def test_without_ray_the_extra_is_named():
         "except InputError as error:\n    print(error)\n"
     )
     assert "--cluster ray needs the ray extra: pip install 'scar-rank[ray]'" in said(code, without=["ray"])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1:port"])
+def test_an_address_where_nobody_is_fails_in_one_line(pool, bundle, tmp_path, address, capsys):
+    flags = ["--cluster", "ray", "--ray-address", address]
+    assert main(command(pool, bundle, tmp_path / "run", *flags)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"scar: error: --ray-address {address}: no cluster to be had there: ")

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -25,6 +26,9 @@ TOGETHER = 2
 """Chunks that an actor has under way: one is read and tokenised while the engines run the other."""
 TRIES = 4
 """How often a chunk is begun, its actor or node having died before it was done; then it is the chunk that kills."""
+
+REACH = 10.0
+"""Seconds that the head of a cluster has to answer."""
 
 
 class Tally:
@@ -152,6 +156,7 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
 def _begin(ray: Any, cluster: Cluster) -> None:
     address = cluster.ray_address or os.environ.get("RAY_ADDRESS") or "local"
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    _reach(address)
     in_main = threading.current_thread() is threading.main_thread()
     ours = signal.getsignal(signal.SIGTERM)
     try:
@@ -163,6 +168,17 @@ def _begin(ray: Any, cluster: Cluster) -> None:
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, ours)  # Ray takes it, and ends the process without a word
+
+
+def _reach(address: str) -> None:
+    """Raise InputError where nobody answers at an address: Ray itself tries for minutes, and then aborts."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"--ray-address {address}: no cluster to be had there: {error}") from None
 
 
 def _first_line(error: Exception) -> str:

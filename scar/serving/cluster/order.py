@@ -94,9 +94,9 @@ def chunk_of(text: str) -> Chunk:
 
 def holder(folder: Folder) -> Holder | None:
     """Say who holds a run folder, by what stands in its lock; None where that is not to be read."""
+    (content,) = folder.read_all([LOCK])
     try:
-        with folder.open(LOCK) as stream:
-            note = json.loads(stream.read())
+        note = json.loads(content or b"")
         return tuple(note.get(name) for name in ("pid", "host", "since", "token"))
-    except (FileNotFoundError, ValueError, AttributeError):
+    except (ValueError, AttributeError):
         return None
