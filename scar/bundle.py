@@ -1,5 +1,7 @@
 """The folder that holds one trained ranker: its names, checksums and atomic changes. Knows no model library."""
 
+import os
+import re
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,10 @@ from scar.files import read_json, sha256, write_json
 from scar.folders import held, new_folder, own_folder
 
 FORMAT = 1
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+"""Names of rankers: they become names of columns."""
 RANKER, MANIFEST, WEIGHTS = "ranker.json", "manifest.json", "model.safetensors"
 TOKENIZER, TOKENIZER_CHECK = "tokenizer.json", "tokenizer_check.json"
 GATES, GATE_ROWS, CANARIES = "gates.json", "gate_rows.npz", "canaries.json"
@@ -94,8 +100,10 @@ class Bundle:
             raise InputError(
                 f"{path}: a ranker of kind {ranker.get('kind')!r}; this version knows {', '.join(GRAPHS)}"
             )
-        if not isinstance(name := ranker.get("name"), str) or not name:
-            raise InputError(f"{path / RANKER}: name is {name!r}, not the name of a column")
+        if not isinstance(name := ranker.get("name"), str) or not NAME.fullmatch(name):
+            raise InputError(
+                f"{path / RANKER}: name is {name!r}, not the name of a column (letters, digits, _)"
+            )
         return cls(path, ranker)
 
     @property
@@ -174,7 +182,7 @@ def verify(path: Path) -> None:
     if not isinstance(files, dict) or RANKER not in files:
         raise InputError(f"{path / MANIFEST}: does not list {RANKER}; not a whole bundle")
     for name, facts in files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or len(os.fsencode(name)) > LONGEST_NAME:
             raise InputError(f"{path / MANIFEST}: {name!r} is not a file of this folder")
         if not isinstance(facts, dict) or not {"bytes", "sha256"} <= facts.keys():
             raise InputError(f"{path / MANIFEST}: says no size and checksum of {name}; not a whole bundle")

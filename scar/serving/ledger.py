@@ -53,8 +53,14 @@ class Counts:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> "Counts":
-        """Read them where they stand among other fields."""
-        return cls(**{each.name: raw[each.name] for each in fields(cls)})
+        """Read them where they stand among other fields. KeyError or TypeError where one is missing, or no count."""
+        values = {each.name: raw[each.name] for each in fields(cls)}
+        for name, value in values.items():
+            wanted = type(getattr(cls(), name))
+            counts = value.values() if isinstance(value, dict) else [value]
+            if type(value) is not wanted or not all(type(count) is int for count in counts):
+                raise TypeError(f"{name} is {value!r}")
+        return cls(**values)
 
 
 @dataclass(frozen=True)

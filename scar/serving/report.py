@@ -110,9 +110,18 @@ def finished_before(folder: Folder) -> RunReport:
     raw = read_of(folder, RUN, "the run did not finish")
     try:
         old = read_checked(raw)
-        told = ("seconds", "rows_scored", "padding", "choice", "versions", "batch_tokens")
-        return RunReport(folder.place, Counts.of(old), already=True, **{name: old[name] for name in told})
-    except (ValueError, KeyError, TypeError) as error:
+        return RunReport(
+            folder.place,
+            Counts.of(old),
+            seconds=float(old["seconds"]),
+            rows_scored=int(old["rows_scored"]),
+            padding=float(old["padding"]),
+            choice=dict(old["choice"]),
+            already=True,
+            versions=dict(old["versions"]),
+            batch_tokens=dict(old["batch_tokens"]),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
             f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}` makes it anew"
         ) from None
