@@ -2,15 +2,16 @@
 
 import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scar import change as changes
 from scar.errors import InputError
-from scar.files import new_folder, read_json, sha256, write_json
+from scar.files import read_json, sha256, write_json
+from scar.folders import held, new_folder, own_folder
 
 FORMAT = 1
 LONGEST_NAME = 255
@@ -87,7 +88,9 @@ class Bundle:
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path}: no such bundle; `scar train` makes one")
-        verify(path)
+        changes.finish(path, MANIFEST)
+        with held(path, shared=True):
+            verify(path)
         ranker = read_json(path / RANKER, "every bundle has one")
         if not isinstance(ranker, dict):
             raise InputError(f"{path / RANKER}: not an object; restore it or train again")
@@ -193,18 +196,17 @@ def verify(path: Path) -> None:
 
 
 def seal(path: Path, known: Mapping[str, Any] | None = None) -> None:
-    """Write the manifest of everything in the folder: the last step of whatever changes a bundle.
+    """Write the manifest of everything in the folder: the last step of whatever makes a bundle.
 
-    `known` gives the entries of files that were not touched: they keep their checksums, whatever happened to them.
+    `known` gives the entries of files that stand elsewhere, or were not touched.
     """
-    files = sorted(
-        f for f in path.iterdir() if f.is_file() and f.name != MANIFEST and not f.name.startswith(".")
-    )
-    facts = {
-        f.name: {"sha256": sha256(f), "bytes": f.stat().st_size} for f in files if f.name not in (known or {})
-    }
-    facts |= known or {}
+    facts = {**_facts(path, known or {}), **(known or {})}
     write_json(path / MANIFEST, {"format": FORMAT, "files": dict(sorted(facts.items()))})
+
+
+def _facts(path: Path, known: Container[str]) -> dict[str, Any]:
+    files = (f for f in path.iterdir() if f.is_file() and f.name != MANIFEST and not f.name.startswith("."))
+    return {f.name: {"sha256": sha256(f), "bytes": f.stat().st_size} for f in files if f.name not in known}
 
 
 def refuse_foreign(path: Path) -> None:
@@ -232,14 +234,19 @@ class Change:
 
 @contextmanager
 def changing(bundle: Bundle) -> Iterator[Change]:
-    """Change a bundle: files written to the change's folder move in at the end of the block, or none does."""
-    with tempfile.TemporaryDirectory(dir=bundle.path, prefix=".change") as temp:
-        change = Change(Path(temp))
+    """Change a bundle: files written to the change's folder move in at the end of the block, or none does.
+
+    Whoever is killed before leaves the old bundle, whoever is killed later one that the next `Bundle.open` ends.
+    """
+    with own_folder(bundle.path, ".change-") as folder:
+        change = Change(folder)
         yield change
-        new = [file.name for file in change.folder.iterdir()]
-        old = read_json(bundle.path / MANIFEST, "not a bundle")["files"]
-        for name in change.removed:
-            (bundle.path / name).unlink(missing_ok=True)
-        for name in new:
-            os.replace(change.folder / name, bundle.path / name)
-        seal(bundle.path, {n: facts for n, facts in old.items() if n not in change.removed and n not in new})
+        with held(bundle.path, shared=False):
+            changes.finish_held(bundle.path, MANIFEST)
+            old = read_json(bundle.path / MANIFEST, "not a bundle")["files"]
+            new = {file.name for file in change.folder.iterdir()}
+            kept = {name: facts for name, facts in old.items() if name not in change.removed | new}
+            # What stands there unlisted becomes part of the bundle, as ever.
+            kept |= _facts(bundle.path, old | dict.fromkeys(change.removed | new))
+            seal(change.folder, kept)
+            changes.commit(bundle.path, change.folder, MANIFEST)

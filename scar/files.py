@@ -5,8 +5,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,17 +16,18 @@ TEMP = ".tmp"
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
+def atomic(path: Path, by: str = "") -> Iterator[IO[bytes]]:
     """Open a temp file beside `path`; at the end of the block it becomes `path`, or nothing does.
 
     Its name is always the same, so that the next attempt takes the place of what a killed one left; a second process
-    that writes the same file at the same time is refused by an InputError.
+    that writes the same file at the same time is refused by an InputError. Those that write the same bytes may stand
+    beside each other, each with a name of its own in `by`.
     """
-    temp = path.with_name(f".{path.name}{TEMP}")
-    try:
+    temp = path.with_name(f".{path.name}{by and f'.{by}'}{TEMP}")
+    with _named(path, temp):
         if temp.is_symlink():
             temp.unlink()  # what it leads to is none of ours
-        # Opened as it is: what a living process writes there is not ours to cut off.
+        # Opened as it is: what a living process writes there is not ours to cut off, nor what a link leads to.
         with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "wb") as stream:
             if not _claimed(stream, temp):
                 raise InputError(
@@ -43,10 +42,18 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             except BaseException:
                 temp.unlink(missing_ok=True)
                 raise
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _named(path: Path, temp: Path) -> Iterator[None]:
+    """Let system errors name the file as the user knows it: a full disk names none, others the temp file."""
+    try:
+        yield
     except OSError as error:
-        # The user knows the file by its own name, and a full disk names none.
+        if error.errno is None or error.filename not in (None, str(temp)):
+            raise  # of another file, such as one that is read meanwhile
         raise OSError(error.errno, error.strerror, str(path)) from None
-    sync_folder(path.parent)
 
 
 def _claimed(stream: IO[bytes], temp: Path) -> bool:
@@ -58,8 +65,10 @@ def _claimed(stream: IO[bytes], temp: Path) -> bool:
     except OSError as error:
         if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
             raise
-    # Between our two steps it may have become the file of whoever had it.
-    return temp.exists() and os.path.samestat(os.stat(temp), os.fstat(stream.fileno()))
+    try:
+        return os.path.samestat(os.stat(temp), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False  # between our two steps it became the file of whoever had it
 
 
 def is_temp(name: str) -> bool:
@@ -67,11 +76,21 @@ def is_temp(name: str) -> bool:
     return name.startswith(".") and name.endswith(TEMP)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, to stay after a power loss."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
     finally:
         os.close(handle)
 
@@ -90,33 +109,6 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"{path}: missing; {what}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}); {what}") from None
-
-
-@contextmanager
-def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Fill a hidden folder beside `path`; at the end of the block it becomes `path`, or nothing does.
-
-    What `path` held before is kept until the new folder stands in its place.
-    """
-    path = path.resolve()
-    refuse_existing(path, overwrite=overwrite)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; the output is a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    old = temp / "old"
-    try:
-        new = temp / "new"
-        new.mkdir()
-        yield new
-        if path.exists():
-            os.replace(path, old)
-        os.replace(new, path)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(temp, ignore_errors=True)
-    sync_folder(path.parent)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     INVALID_UTF8 = "invalid_utf8"
     INVALID_JSON = "invalid_json"
     INVALID_ROW = "invalid_row"
+    TOO_LONG = "too_long"
     NOT_AN_OBJECT = "not_an_object"
     MISSING_INSTRUCTION = "missing_instruction"
     MISSING_RESPONSE = "missing_response"

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from scar.errors import InputError
-from scar.files import atomic, new_folder, read_json, refuse_existing, sha256, write_json
+from scar.files import atomic, read_json, refuse_existing, sha256, write_json
+from scar.folders import new_folder
 
 
 class Accident(Exception):

@@ -38,7 +38,7 @@ LIGHT_DOORS = [
     "scar.cli",
 ]
 LAYERS = (
-    {"records", "errors", "settings", "files", "bundle", "tokens", "ranks"},
+    {"records", "errors", "settings", "files", "folders", "change", "bundle", "tokens", "ranks"},
     {"formats", "encoding", "evaluation", "calibration", "card", "original"},
     {"pools", "runs"},
     {"selection", "tiers", "inspection"},

@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name is None:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
     # Lightning ends a training by itself.
-    with nullcontext() if name.startswith("train") else stopping(), shown(sys.stdout):
+    stops = nullcontext() if name.startswith("train") else stopping(lambda stop: _stopped(name, stop))
+    with stops, shown(sys.stdout):
         return _run(name, given[len(name.split()) :])
 
 
@@ -114,14 +115,19 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (GateError, RunError, OSError) as error:
         return logs.failed(1, str(error))
-    except (KeyboardInterrupt, Stopped) as stop:
-        again = "; the same command goes on" if name in RESUMED else ""
-        return logs.failed(
-            getattr(stop, "exit_code", 130), f"stopped by {stop}{again}" if str(stop) else "interrupted"
-        )
+    except KeyboardInterrupt as stop:
+        return _stopped(name, stop)
     except Exception:
         return logs.crashed()
     return 0
+
+
+def _stopped(name: str, stop: KeyboardInterrupt) -> int:
+    """Tell that somebody stopped a command."""
+    if not isinstance(stop, Stopped):
+        return logs.failed(130, "interrupted")
+    again = "; the same command goes on" if name in RESUMED else ""
+    return logs.failed(stop.exit_code, f"stopped by {stop}{again}")
 
 
 RESUMED = ("score", "filter", "verify")

@@ -44,6 +44,7 @@ def set_up(*, as_json: bool) -> None:
     handler.setFormatter(_Json() if as_json else _Line("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=as_json)
     logging.getLogger("scar").setLevel(logging.INFO)
+    logging.captureWarnings(as_json)
 
 
 def for_machines() -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scar.cli import logs
 from scar.cli.parser import Parser, comma_list, from_flat
-from scar.settings import Reading, Scoring
+from scar.settings import Cluster, Reading, Scoring
 
 if TYPE_CHECKING:
     from scar.serving.report import RunReport
@@ -60,6 +60,7 @@ def score(arguments: Sequence[str]) -> None:
         action="store_true",
         help="score a sample and say what the whole pool will need: tokens, time, memory; write nothing",
     )
+    parser.add_settings(Cluster)
     values = parser.read(arguments)
     if values["dry_run"]:
         from scar.cli.dry_run import tell
@@ -81,6 +82,7 @@ def score(arguments: Sequence[str]) -> None:
             scoring=scoring_of(values),
             overwrite=values["overwrite"],
             shard=Shard.parse(values["shard"]) if values["shard"] else None,
+            cluster=from_flat(Cluster, values),
             watch=watch,
         )
     print_run(report)

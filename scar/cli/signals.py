@@ -3,13 +3,16 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 GRACE = 8.0
 """Seconds until a stop that is stuck in a library's call ends the process; nothing committed is lost by that either."""
+ECHO = 0.5
+"""Seconds in which a signal that comes again is the same wish: `timeout` and terminals tell a process and its group."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -22,24 +25,40 @@ class Stopped(KeyboardInterrupt):
         """What shells make of a process that a signal ended."""
 
 
+class _Stopping:
+    """Handles the signals: the first one raises, a second one ends the process at once."""
+
+    def __init__(self, tell: Callable[[Stopped], int]) -> None:
+        self._tell = tell
+        self._asked: float | None = None
+        self.timer: threading.Timer | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+            self.timer = threading.Timer(GRACE, self._end, [number])
+            self.timer.daemon = True
+            self.timer.start()
+            raise Stopped(number)
+        if now - self._asked > ECHO:
+            os._exit(128 + number)
+
+    def _end(self, number: int) -> None:
+        os._exit(self._tell(Stopped(number)))
+
+
 @contextmanager
-def stopping() -> Iterator[None]:
-    """Turn the first signal into `Stopped` in the main thread; a second one ends the process at once."""
-    before: dict[int, Any] = {}
-    timers: list[threading.Timer] = []
+def stopping(tell: Callable[[Stopped], int]) -> Iterator[None]:
+    """Turn the first signal into `Stopped` in the main thread; a second one ends the process at once.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in SIGNALS:
-            signal.signal(each, lambda again, _: os._exit(128 + again))
-        timer = threading.Timer(GRACE, os._exit, [128 + number])
-        timer.daemon = True
-        timer.start()
-        timers.append(timer)
-        raise Stopped(number)
-
+    A stop that finds no end in time is told by `tell`, which gives the exit code, and ends all the same.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is told of signals
         return
+    stop = _Stopping(tell)
+    before: dict[int, Any] = {}
     try:
         for number in SIGNALS:
             # What the caller's shell made deaf, as nohup does, stays so.
@@ -47,7 +66,7 @@ def stopping() -> Iterator[None]:
                 before[number] = signal.signal(number, stop)
         yield
     finally:
-        for timer in timers:
-            timer.cancel()
+        if stop.timer:
+            stop.timer.cancel()
         for each, handler in before.items():
             signal.signal(each, handler)

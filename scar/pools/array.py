@@ -4,26 +4,32 @@ import itertools
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from scar.errors import InputError
+from scar.pools import limits
+from scar.pools.limits import too_long
 from scar.pools.lines import JsonLines
 from scar.pools.packed import begun
 from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
-from scar.pools.rows import JsonRow
+from scar.pools.rows import BadRow, JsonRow
 from scar.pools.source import BOM, damage
 from scar.pools.start import BEGIN, Start
 from scar.records import Address, SetAside
 
-BLOCK = 1 << 20
+BLOCK, STEP = 1 << 20, 8 << 20
+"""Bytes that are read at a time, at least and at most."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 """A whole string, or a bracket; a quotation mark alone opens a string that the buffer does not hold whole."""
 _FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
 """An object without another inside, whole: what most rows are, found in one step."""
-_BETWEEN = re.compile(rb"[\s,]*")
+_BETWEEN = re.compile(rb"[\s,]*+")
 _BREAK = re.compile(rb"[\r\n]\s*")
-_SCALAR = re.compile(rb"[^,\]\s]*")
+_SCALAR = re.compile(rb"[^,\]\s]*+")
+_SPACE = re.compile(rb"\s*+")
+_IN_TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+"""What a text holds, up to its end, the buffer's, or a backslash that is the buffer's last byte."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +38,15 @@ class JsonArray:
 
     file: PoolFile
 
-    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[JsonRow]:
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[JsonRow | BadRow]:
         """Yield the rows; `line` is the number of the element, from 1."""
         if self._is_lines():
             yield from JsonLines(self.file).rows(first_row, start)
             return
         with damage(self.file.place), self.file.open(start) as stream:
-            for number, (_, raw) in enumerate(elements(stream, self.file.place, start.offset)):
-                yield JsonRow(Address(first_row + number, self.file.name, start.line + number), one_line(raw))
+            for number, each in enumerate(elements(stream, self.file.place, start.offset)):
+                address = Address(first_row + number, self.file.name, start.line + number)
+                yield BadRow(too_long(address)) if each.raw is None else JsonRow(address, one_line(each.raw))
 
     def pieces(self, most: Most) -> Iterator[Piece]:
         """Yield the rows cut into pieces."""
@@ -48,8 +55,8 @@ class JsonArray:
     def marks(self) -> Iterator[Mark]:
         """Yield where each row of the array stands."""
         with damage(self.file.place), self.file.open() as stream:
-            for number, (offset, raw) in enumerate(elements(stream, self.file.place), start=1):
-                yield Mark(Start(offset, number, *begun(stream, offset)), len(raw))
+            for number, each in enumerate(elements(stream, self.file.place), start=1):
+                yield Mark(Start(each.offset, number, *begun(stream, each.offset)), each.size)
 
     def _is_lines(self) -> bool:
         """Tell whether the file has an object a line: much of what is called .json does."""
@@ -71,8 +78,17 @@ def one_line(raw: bytes) -> bytes:
     return _BREAK.sub(b" ", raw) if b"\n" in raw or b"\r" in raw else raw
 
 
-def elements(stream: IO[bytes], place: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Yield (byte offset, own bytes) of every element of the one array that a stream holds.
+class Element(NamedTuple):
+    """An element of an array, as it is written."""
+
+    offset: int
+    size: int
+    raw: bytes | None
+    """Its bytes; none where they are more than LONGEST."""
+
+
+def elements(stream: IO[bytes], place: str, offset: int = 0) -> Iterator[Element]:
+    """Yield every element of the one array that a stream holds.
 
     Elements are told apart by brackets and strings alone, so that one that is not JSON spoils no other. The stream
     may begin at any element, whose `offset` is then given: no element is at 0.
@@ -86,7 +102,7 @@ def elements(stream: IO[bytes], place: str, offset: int = 0) -> Iterator[tuple[i
         raise InputError(
             f"{place}: the array does not end: the file is cut off, or a text in it is never closed"
         )
-    if window.rest().strip():
+    if not window.at_end():
         raise InputError(f"{place}: there is text after the end of the array, at byte {window.offset}")
 
 
@@ -111,7 +127,7 @@ class _Window:
         """Go behind the opening bracket; False where the stream is blank."""
         self._more()
         self._place = len(BOM) if self._buffer.startswith(BOM) else 0
-        self._skip(re.compile(rb"\s*"))
+        self._skip(_SPACE)
         self._place += 1
         return self._place <= len(self._buffer)
 
@@ -124,44 +140,74 @@ class _Window:
         self._place += self.closed
         return False
 
-    def element(self) -> tuple[int, bytes]:
+    def element(self) -> Element:
         """Give the element at the place, and go behind it."""
-        start, depth = self.offset, 0
+        start = self.offset
         if flat := _FLAT.match(self._buffer, self._place):
-            return start, self._taken(start, self._before + flat.end())
+            return self._taken(start, self._before + flat.end())
         if self._buffer[self._place] not in b'{["':
-            return start, self._taken(start, self._scalar())
-        at = start
+            return self._taken(start, self._scalar())
+        return self._taken(start, self._nested())
+
+    def at_end(self) -> bool:
+        """Tell whether nothing but white space follows; go to what does."""
+        self._skip(_SPACE)
+        return self._place == len(self._buffer)
+
+    def _nested(self) -> int:
+        """Find where an object, array or text ends; what is too long to be held is dropped on the way."""
+        at, depth = self.offset, 0
         while True:
             match = _TOKEN.search(self._buffer, at - self._before)
             if match is None or match.group() == b'"':
                 at = self._before + (match.start() if match else len(self._buffer))
-                if not self._more():
-                    return start, self._taken(start, self._before + len(self._buffer))
+                if self._full and match:
+                    at = self._pass_text(at)
+                    if depth == 0:
+                        return at
+                elif self._full:
+                    self._place = len(self._buffer)
+                elif not self._more():
+                    return self._before + len(self._buffer)
                 continue
             at = self._before + match.end()
             token = match.group()
             depth += (token in b"{[") - (token in b"}]") if len(token) == 1 else 0
             if depth <= 0:
-                return start, self._taken(start, at)
+                return at
 
-    def rest(self) -> bytes:
-        """Give what follows, or the beginning of it."""
-        while not self._buffer[self._place :].strip() and self._more():
-            pass
-        return self._buffer[self._place :]
+    @property
+    def _full(self) -> bool:
+        return len(self._buffer) - self._place > limits.LONGEST
+
+    def _pass_text(self, at: int) -> int:
+        """Go behind the text that begins at a byte without keeping it; give where it ends."""
+        self._place = at + 1 - self._before
+        while True:
+            match = _IN_TEXT.match(self._buffer, self._place)
+            self._place = match.end() if match else self._place
+            # A backslash at the end of the buffer is passed with what it hides, once that is there.
+            if self._buffer[self._place : self._place + 1] == b'"':
+                return self.offset + 1
+            if not self._more():
+                return self._before + len(self._buffer)
 
     def _scalar(self) -> int:
         while True:
             match = _SCALAR.match(self._buffer, self._place)
             end = match.end() if match else self._place
-            if end < len(self._buffer) or not self._more():
-                return self._before + max(end, self._place + 1)
+            if end < len(self._buffer):
+                return self._before + end
+            if self._full:
+                self._place = end
+            if not self._more():
+                return self._before + len(self._buffer)
 
-    def _taken(self, start: int, end: int) -> bytes:
-        raw = self._buffer[start - self._before : end - self._before]
+    def _taken(self, start: int, end: int) -> Element:
+        size = end - start
+        raw = self._buffer[start - self._before : end - self._before] if size <= limits.LONGEST else None
         self._place = end - self._before
-        return raw
+        return Element(start, size, raw)
 
     def _skip(self, pattern: re.Pattern[bytes]) -> None:
         while True:
@@ -175,7 +221,7 @@ class _Window:
         if self._ended:
             return False
         kept = self._buffer[self._place :]
-        block = self._stream.read(max(BLOCK, len(kept)))
+        block = self._stream.read(max(BLOCK, min(len(kept), STEP)))
         self._ended = not block
         self._before += self._place
         self._buffer, self._place = kept + block, 0

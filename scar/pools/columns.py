@@ -6,17 +6,24 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
+from scar.pools import limits
+from scar.pools.pages import MOST_ROWS, Group, groups
 from scar.pools.pieces import Mark, Most, Piece, pieces
-from scar.pools.places import PoolFile
+from scar.pools.places import Disk, PoolFile
 from scar.pools.rows import ArrowRow
 from scar.pools.source import damage
 from scar.pools.start import BEGIN, Start
 from scar.records import Address, Reason, SetAside
 
 BATCH_ROWS = 1024
+WEIGHT = 256 << 20
+"""Bytes that the rows of a batch may come to where a value that is written once stands in all of them."""
+HEAVY = 2 << 20
+"""Bytes of a dictionary that no usual writer makes: it stops near 1 MiB."""
 _AS_TEXT = (pa.types.is_temporal, pa.types.is_decimal)
 """Values that JSON has no word for: read as their text, exactly."""
 
@@ -28,8 +35,7 @@ def arrow_rows(
     row, line = first_row, first_line - first_row
     for batch in batches:
         addresses = [Address(row + n, name, line + row + n) for n in range(batch.num_rows)]
-        values = _values(_spelled(batch), addresses)
-        for place, (address, fields) in enumerate(zip(addresses, values, strict=True)):
+        for place, (address, fields) in enumerate(zip(addresses, _values(batch, addresses), strict=True)):
             yield ArrowRow(address, fields, batch, place)
         row += batch.num_rows
 
@@ -41,11 +47,38 @@ def _spelled(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _values(batch: pa.RecordBatch, addresses: list[Address]) -> list[dict[str, Any] | SetAside]:
+def _values(batch: pa.RecordBatch, addresses: list[Address]) -> Iterator[dict[str, Any] | SetAside]:
+    """Yield the rows' values, of as many rows at a time as can be held."""
+    rows, weight = batch.num_rows, weigh(batch)
+    if rows > 1 and weight > limits.LONGEST:
+        half = rows // 2
+        yield from _values(batch.slice(0, half), addresses[:half])
+        yield from _values(batch.slice(half), addresses[half:])
+        return
+    if weight > limits.LONGEST:
+        yield limits.too_long(addresses[0])
+        return
+    spelled = _spelled(batch)
     try:
-        return list(batch.to_pylist())
+        yield from spelled.to_pylist()
     except (ValueError, OverflowError):
-        return [_value(batch.slice(n, 1), address) for n, address in enumerate(addresses)]
+        for n, address in enumerate(addresses):
+            yield _value(spelled.slice(n, 1), address)
+
+
+def weigh(batch: pa.RecordBatch) -> int:
+    """Give about how many bytes the values of a batch take: one of a dictionary is counted where it stands."""
+    return int(batch.nbytes) + sum(_repeated(column) for column in batch.columns)
+
+
+def _repeated(column: pa.Array) -> int:
+    if not pa.types.is_dictionary(column.type) or not len(column):
+        return 0
+    words = column.dictionary
+    if not (pa.types.is_string(words.type) or pa.types.is_large_string(words.type)):
+        return 0
+    used = pc.sum(pc.binary_length(words).take(column.indices)).as_py() or 0
+    return int(used) - int(words.nbytes)
 
 
 def _value(one: pa.RecordBatch, address: Address) -> dict[str, Any] | SetAside:
@@ -80,8 +113,7 @@ class Parquet:
         """Yield the rows; `line` is the number of the row in the file, from 1."""
         with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
             check_schema(table.schema_arrow, self.file.place)
-            groups = range(start.group, table.metadata.num_row_groups)
-            batches = behind(table.iter_batches(BATCH_ROWS, groups), start.offset - start.group_at)
+            batches = behind(self._batches(stream, table, start.group), start.offset - start.group_at)
             yield from arrow_rows(batches, self.file.name, first_row, start.line)
 
     def pieces(self, most: Most) -> Iterator[Piece]:
@@ -89,14 +121,40 @@ class Parquet:
         return pieces(self.marks(), most)
 
     def marks(self) -> Iterator[Mark]:
-        """Yield where the rows of each group stand, from the footer alone."""
+        """Yield where the rows of each group stand, from the footer and the page headers alone."""
         with damage(self.file.place), self.file.open() as stream, self._open(stream) as table:
             row = 0
-            for number in range(table.metadata.num_row_groups):
-                group = table.metadata.row_group(number)
-                size = group.total_byte_size // max(1, group.num_rows)
-                yield Mark(Start(row, row + 1, number, row), size, group.num_rows)
-                row += group.num_rows
+            for number, group, heavy in self._groups(stream, table):
+                # A row of a usual file weighs its share; where a dictionary is a bomb, all of it.
+                share = group.size // max(1, group.rows)
+                size = max(share, sum(each for each in heavy if each > HEAVY))
+                yield Mark(Start(row, row + 1, number, row), size, group.rows)
+                row += group.rows
+
+    def _batches(self, stream: IO[bytes], table: pq.ParquetFile, first: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows from a group on, few at a time where the same heavy value may stand in all of them."""
+        for number, group, heavy in self._groups(stream, table, first):
+            rows = min(BATCH_ROWS, max(1, WEIGHT // max(1, sum(heavy))))
+            found = 0
+            for batch in table.iter_batches(rows, [number]):
+                found += batch.num_rows
+                yield batch
+            if found != group.rows:
+                raise pa.ArrowInvalid(f"row group {number} has {found} rows, not {group.rows}")
+
+    def _groups(
+        self, stream: IO[bytes], table: pq.ParquetFile, first: int = 0
+    ) -> Iterator[tuple[int, Group, list[int]]]:
+        """Yield number, group, and by column what one value may weigh. Raises for what only a forged file has."""
+        found = groups(stream)
+        if len(found) != table.metadata.num_row_groups:
+            raise pa.ArrowInvalid("the footer can be read in two ways")
+        for number, group in enumerate(found[first:], start=first):
+            yield (
+                number,
+                group,
+                group.heaviest(stream, self.file.place, whole=isinstance(self.file.store, Disk)),
+            )
 
     def _open(self, stream: IO[bytes]) -> pq.ParquetFile:
         # Buffered, not read ahead: a column of a large row group is never in memory whole.
@@ -138,9 +196,12 @@ class ArrowFile:
     def _batches(self, first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield slices of the record batches from number `first` on, with the number; of a stream it is always 0."""
         with damage(self.file.place), self.file.open() as stream:
+            size = stream.seek(0, 2)
             reader = _reader(stream)
             check_schema(reader.schema, self.file.place)
             for number, batch in _each(reader, first):
+                if batch.num_rows > MOST_ROWS * size:
+                    raise pa.ArrowInvalid(f"a batch promises {batch.num_rows} rows in a file of {size} bytes")
                 _sound(batch)
                 # A saved data set may have batches of any size.
                 for start in range(0, batch.num_rows, BATCH_ROWS):
@@ -148,6 +209,7 @@ class ArrowFile:
 
 
 def _reader(stream: IO[bytes]) -> Any:
+    stream.seek(0)
     magic = stream.read(6)
     stream.seek(0)
     return pa.ipc.open_file(stream) if magic == b"ARROW1" else pa.ipc.open_stream(stream)

@@ -6,10 +6,12 @@ from typing import IO
 
 import numpy as np
 
+from scar.pools import limits
+from scar.pools.limits import pass_line, too_long
 from scar.pools.packed import begun
 from scar.pools.pieces import Cutter, Ints, Most, Piece
 from scar.pools.places import PoolFile
-from scar.pools.rows import JsonRow
+from scar.pools.rows import BadRow, JsonRow
 from scar.pools.source import BOM, damage
 from scar.pools.start import BEGIN, Start
 from scar.records import Address
@@ -25,11 +27,12 @@ class JsonLines:
 
     file: PoolFile
 
-    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[JsonRow]:
+    def rows(self, first_row: int = 0, start: Start = BEGIN) -> Generator[JsonRow | BadRow]:
         """Yield the rows."""
         with damage(self.file.place), self.file.open(start) as stream:
             for row, (line, raw) in enumerate(_lines(stream, start), start=first_row):
-                yield JsonRow(Address(row, self.file.name, line), raw.rstrip(b"\r\n"))
+                address = Address(row, self.file.name, line)
+                yield BadRow(too_long(address)) if raw is None else JsonRow(address, raw.rstrip(b"\r\n"))
 
     def pieces(self, most: Most) -> Iterator[Piece]:
         """Yield the rows cut into pieces; only line feeds are looked for, nothing is parsed."""
@@ -45,14 +48,17 @@ class JsonLines:
             yield Piece(start, cutter.left)
 
 
-def _lines(stream: IO[bytes], start: Start) -> Iterator[tuple[int, bytes]]:
+def _lines(stream: IO[bytes], start: Start) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the number and the bytes of each line that is not blank; none of one that is too long."""
     # Bytes, not text: a lone carriage return or U+2028 inside a row must not end it.
-    first = not start.offset
-    for line, raw in enumerate(stream, start=start.line):
+    first, line = not start.offset, start.line
+    while raw := stream.readline(limits.LONGEST + 1):
+        long = len(raw) > limits.LONGEST
         text = raw.removeprefix(BOM) if first else raw
-        first = False
-        if text.strip():
-            yield line, text
+        rest = long and not raw.endswith(b"\n") and pass_line(stream)[1]
+        if rest or text.strip():
+            yield line, None if long else text
+        first, line = False, line + 1
 
 
 def _scan(stream: IO[bytes]) -> Iterator[tuple[Ints, Ints, Ints]]:

@@ -1,10 +1,12 @@
 """What a pool argument names: a file, a folder, a glob, a URL, a data set of the Hub, or several of these."""
 
+import io
 import itertools
 import json
 import logging
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from scar.errors import InputError
 from scar.files import sha256
 from scar.pools.packed import Unpacked
-from scar.pools.start import BEGIN, Start, skip
+from scar.pools.start import BEGIN, BLOCK, Start, skip
 
 log = logging.getLogger("scar")
 Place = str | Path
@@ -80,7 +82,9 @@ class PoolFile:
         except BaseException:
             stream.close()
             raise
-        return stream
+        # A store's own stream may know no bound for a line.
+        text = self.kind in TEXT.values() and not isinstance(stream, io.BufferedReader)
+        return io.BufferedReader(cast(io.RawIOBase, stream), BLOCK) if text else stream
 
     def facts(self) -> tuple[int, str]:
         """Give the file's size, and what changes when the file does: a hash, or the store's own mark."""
@@ -243,7 +247,16 @@ def _file(path: Path, name: Path) -> PoolFile:
         name.as_posix().encode()
     except UnicodeEncodeError:
         raise InputError(f"{os.fsencode(path)!r}: the file's name is not UTF-8; rename it") from None
-    return PoolFile(str(path), name.as_posix(), kind_of(path.name) or "")
+    return PoolFile(str(path), told_apart(name.as_posix()), kind_of(path.name) or "")
+
+
+def told_apart(name: str) -> str:
+    """Give a name as it goes into the scores; InputError where it could be taken for another, or for two lines."""
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
+        raise InputError(f"{name!r}: the file's name holds a line break or a control character; rename it")
+    if ".." in name.split("/"):
+        raise InputError(f"{name}: the file's name leads through '..'; name the folder itself")
+    return name
 
 
 def _glob(place: Path) -> tuple[Path, list[Path]]:

@@ -1,7 +1,7 @@
 """Read pools: rows of any type of file and layout -> records, one chunk in memory at a time. Knows no model."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from scar.pools.array import JsonArray
 from scar.pools.cells import Csv
 from scar.pools.columns import ArrowFile, Parquet
 from scar.pools.hub import HubRows
+from scar.pools.limits import LONGEST
 from scar.pools.lines import JsonLines
 from scar.pools.places import Place, PoolFile, find
 from scar.pools.rows import JsonRow, Row
@@ -64,11 +65,14 @@ class FirstRows:
 
     rows: list[dict[str, Any]]
     lines: list[int]
+    whole: bool = False
+    """Whether these are all rows that the file has."""
 
     @classmethod
     def of(cls, file: PoolFile) -> "FirstRows":
         """Read them. Raises InputError where the file has rows, and none of them can be read."""
         first = cls([], [])
+        held, ended = 0, True
         bad: SetAside | None = None
         for row in source(file).rows():
             fields = row.decode()
@@ -79,14 +83,16 @@ class FirstRows:
                 continue
             first.rows.append(fields)
             first.lines.append(row.address.line)
-            if len(first.rows) == PEEK:
+            held += sum(len(value) for value in fields.values() if isinstance(value, str))
+            if len(first.rows) == PEEK or held > LONGEST:
+                ended = False
                 break
         if bad and not first.rows:
             remedy = _EXPECTED.get(file.kind, "")
             raise InputError(
                 f"{file.place}: no row can be read; line {bad.address.line}: {bad.reason}: {bad.detail}{remedy}"
             )
-        return first
+        return replace(first, whole=ended)
 
     def layout(self, file: PoolFile, reading: Reading) -> formats.Layout:
         """Tell the layout, or take the one that is forced."""
@@ -110,8 +116,7 @@ class RowReader:
             self.columns[file.name] = list(dict.fromkeys(key for row in first.rows for key in row))
             parts |= {item.part for row in first.rows for item in formats.expand(row, layout, NOWHERE)}
             # In a longer file a column may come later, or a tier.
-            short = len(first.rows) < PEEK
-            whole, told = whole and short, told and (short or layout.name != "tiers")
+            whole, told = whole and first.whole, told and (first.whole or layout.name != "tiers")
         if whole:
             self._check_carry()
         if told:

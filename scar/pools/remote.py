@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from scar.errors import InputError, RunError
-from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of
+from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of, told_apart
 
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
 """What stores call the mark that changes with a file's content."""
@@ -83,7 +83,7 @@ class _Stream(io.RawIOBase):
         """Read the next bytes."""
         try:
             part = self._stream.read(len(buffer))
-        except (OSError, *_client_errors()) as error:  # type: ignore[misc]
+        except (OSError, *client_errors()) as error:  # type: ignore[misc]
             why = f"{type(error).__name__}: {error}"
             raise RunError(f"{self._place}: the connection broke ({why}); run the same again") from None
         buffer[: len(part)] = part
@@ -126,7 +126,10 @@ def find_remote(url: str) -> list[PoolFile]:
     store = Remote(system)
     return [
         PoolFile(
-            system.unstrip_protocol(p), p.removeprefix(root).lstrip("/") or p.rpartition("/")[2], kind, store
+            system.unstrip_protocol(p),
+            told_apart(p.removeprefix(root).lstrip("/") or p.rpartition("/")[2]),
+            kind,
+            store,
         )
         for p in paths
         if (kind := kind_of(p))
@@ -173,7 +176,7 @@ def told(url: str) -> Iterator[None]:
         raise InputError(f"{bare}: the store refuses: {error}") from None
     except ImportError:
         raise
-    except (OSError, ValueError, *_client_errors()) as error:  # type: ignore[misc]
+    except (OSError, ValueError, *client_errors()) as error:  # type: ignore[misc]
         raise InputError(f"{bare}: not to be had: {type(error).__name__}: {error}") from None
 
 
@@ -182,7 +185,7 @@ def _bare(url: str) -> str:
     return urlsplit(url)._replace(query="", fragment="").geturl() if url.startswith("http") else url
 
 
-def _client_errors() -> tuple[type[Exception], ...]:
+def client_errors() -> tuple[type[Exception], ...]:
     """Give the bases of the store clients' own errors: only of those that are loaded."""
     known = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
     return tuple(getattr(sys.modules[module], name) for module, name in known if module in sys.modules)

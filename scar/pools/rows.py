@@ -53,19 +53,39 @@ class JsonRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a text file that cannot be read, or is not held because it is too long."""
+
+    why: SetAside
+
+    @property
+    def address(self) -> Address:
+        """Where it stands."""
+        return self.why.address
+
+    def decode(self) -> SetAside:
+        """Say why."""
+        return self.why
+
+    def json(self) -> bytes:
+        """Give an object without fields."""
+        return b"{}"
+
+
+@dataclass(frozen=True, slots=True)
 class TextRow:
     """A row of a csv file: every value is text."""
 
     address: Address
-    fields: dict[str, str] | SetAside
+    fields: dict[str, str]
 
-    def decode(self) -> dict[str, Any] | SetAside:
+    def decode(self) -> dict[str, Any]:
         """Give the cells by their header."""
         return self.fields
 
     def json(self) -> bytes:
         """Write the cells as strings."""
-        return _dumped({} if isinstance(self.fields, SetAside) else self.fields)
+        return _dumped(self.fields)
 
 
 @dataclass(frozen=True, slots=True)

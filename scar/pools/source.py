@@ -36,15 +36,25 @@ class Table(Source, Protocol):
         """Give the columns and their types."""
 
 
+def _line(error: Exception) -> str:
+    """Give what an error says on one line: Arrow's have several."""
+    return " ".join(str(error).split())
+
+
 @contextmanager
 def damage(place: str) -> Iterator[None]:
     """Turn what a broken file makes its reader raise into an InputError that names the file."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
-        raise InputError(f"{place}: damaged: {error}") from None
+        raise InputError(f"{place}: damaged: {_line(error)}") from None
+    except MemoryError as error:
+        # A length that was forged, or a row group that this machine cannot hold.
+        raise InputError(f"{place}: damaged, or made for more memory than there is: {_line(error)}") from None
     except OSError as error:
-        if error.errno is not None:
+        if error.errno is not None and error.filename:
             raise
+        if error.errno is not None:  # a disk that fails while it is read names no file
+            raise OSError(error.errno, error.strerror, place) from None
         # Arrow's own readers report a broken stream as an OSError without a number.
-        raise InputError(f"{place}: damaged: {error}") from None
+        raise InputError(f"{place}: damaged: {_line(error)}") from None

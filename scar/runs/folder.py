@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from scar.errors import InputError
-from scar.files import atomic, is_temp, sync_folder
+from scar.files import atomic, make_folder, sync_folder
 from scar.runs.lock import Owner, hold, owners
-from scar.runs.names import CHUNKS, LEDGER, SET_ASIDE_PARTS
+from scar.runs.names import CHUNKS, LEDGER, PLAN, SET_ASIDE_PARTS, half_written
 from scar.runs.shard import Shard
 
 ROOMS = (CHUNKS, SET_ASIDE_PARTS, LEDGER)
@@ -77,6 +77,8 @@ class Disk:
     """A run folder on a disk."""
 
     path: Path
+    by: str = ""
+    """Name of a writer that may write what another one writes, the same bytes, at the same time."""
 
     @property
     def place(self) -> str:
@@ -85,17 +87,18 @@ class Disk:
 
     def prepare(self) -> None:
         """Make the folders, and remove the temp files of a process that was killed."""
+        make_folder(self.path)
         for folder in (self.path, *map(self._room, ROOMS)):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             for name in os.listdir(folder):
-                if is_temp(name):
+                if half_written(name):
                     (folder / name).unlink(missing_ok=True)
         sync_folder(self.path)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """Open a temp file that becomes the file."""
-        with atomic(self._inside(name)) as stream:
+        with atomic(self._inside(name), self.by) as stream:
             yield stream
 
     def open(self, name: str) -> IO[bytes]:
@@ -120,11 +123,13 @@ class Disk:
             raise InputError(f"{self.path} is a file; a run is a folder") from None
 
     def listing(self, under: str = "") -> dict[str, Listed]:
-        """Scan a folder."""
+        """Scan a folder; a link is listed as what it is itself."""
         try:
             with os.scandir(self._room(under) if under else self.path) as entries:
                 found = [
-                    (entry.name, entry.stat()) for entry in entries if entry.is_file(follow_symlinks=False)
+                    (entry.name, entry.stat(follow_symlinks=False))
+                    for entry in entries
+                    if not entry.is_dir(follow_symlinks=False)
                 ]
         except FileNotFoundError:
             return {}
@@ -132,16 +137,21 @@ class Disk:
         return {prefix + name: Listed(stat.st_size, stat.st_mtime) for name, stat in found}
 
     def remove(self, names: Iterable[str]) -> None:
-        """Unlink files, and then the folders of ours that are empty."""
-        for name in names:
-            self._inside(name).unlink(missing_ok=True)
-        for room in ROOMS:
+        """Unlink files, to stay away after a power loss too; with the plan go the folders of ours that are empty."""
+        paths = [self._inside(name) for name in names]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in paths}:
+            if folder.is_dir():
+                sync_folder(folder)
+        # While there is a plan they tell whoever reads the folder above that this is no pool.
+        for room in ROOMS if self.path / PLAN in paths else ():
             if (self.path / room).is_dir() and not any((self.path / room).iterdir()):
                 (self.path / room).rmdir()
 
     def hold(self, shard: Shard | None = None) -> AbstractContextManager[Owner | None]:
         """Lock the folder."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         return hold(self.path, shard)
 
     def owners(self) -> list[Owner]:
@@ -163,5 +173,7 @@ class Disk:
 def open_folder(place: "str | Path | Folder") -> Folder:
     """Give the run folder of a path or URL."""
     if isinstance(place, str) and "://" in place:
-        raise InputError(f"{place}: the run folder is a path")
+        from scar.runs.remote import open_remote
+
+        return open_remote(place)
     return Disk(Path(place)) if isinstance(place, str | Path) else place

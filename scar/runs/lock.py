@@ -41,7 +41,7 @@ class Owner:
         """Read who stands in a lock; None where nobody does, or it is not to be read."""
         try:
             return cls(**json.loads(text))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
 
     def written(self) -> str:
@@ -66,14 +66,24 @@ def hold(run: Path, shard: Shard | None) -> Iterator[Owner | None]:
         dead = _owner(own)
         if shard is None:
             _forget_shards(run)  # the whole is ours, so none of them lives
-        elif others := [
-            owner for owner in shards_alive(run) if owner.shard.partition("/")[2] != str(shard.of)
-        ]:
-            raise refused(run, others[0])
-        _write(own, Owner.this(shard))
+        else:
+            _refuse_other_cuts(run, shard)
+        _write(run, own, Owner.this(shard).written())
         if dead:
-            log.warning("%s: its last owner, %s, did not end well; taken over", run, dead)
+            log_taken(run, dead)
         yield dead
+
+
+def log_taken(run: Path | str, dead: Owner) -> None:
+    """Log that a dead owner's run is ours now."""
+    log.warning("%s: its last owner, %s, did not end well; taken over", run, dead)
+
+
+def _refuse_other_cuts(run: Path, shard: Shard) -> None:
+    """Shards of another n share chunks with ours. Both sides hold their locks by now, so one of them sees the other."""
+    for path in _shard_locks(run):
+        if not path.name.endswith(f"-{shard.of}") and (other := _alive(path)):
+            raise refused(run, other)
 
 
 def owners(run: Path) -> list[Owner]:
@@ -81,11 +91,10 @@ def owners(run: Path) -> list[Owner]:
     if not run.is_dir():
         return []
     whole = _alive(run / LOCK, shared=True)
-    return [whole] if whole else shards_alive(run)
+    return [whole] if whole else _shards_alive(run)
 
 
-def shards_alive(run: Path) -> list[Owner]:
-    """Say which shards of a run folder are being written."""
+def _shards_alive(run: Path) -> list[Owner]:
     found = (_alive(path) for path in _shard_locks(run))
     return [owner for owner in found if owner]
 
@@ -112,7 +121,7 @@ def refused(run: Path | str, owner: Owner | None) -> InputError:
 
 @contextmanager
 def _locked(path: Path, run: Path, *, shared: bool = False) -> Iterator[int]:
-    """Hold a lock file; it is gone afterwards, unless others share it."""
+    """Hold a lock file; it is gone afterwards, unless others share it. Whoever dies leaves their name in it."""
     handle = _acquired(path, run, shared=shared)
     try:
         yield handle
@@ -134,7 +143,7 @@ def _acquired(path: Path, run: Path, *, shared: bool) -> int:
         os.close(handle)
         time.sleep(PAUSE)
     # Shards share the lock, and are named in locks of their own.
-    raise refused(run, next(iter(shards_alive(run)), owner))
+    raise refused(run, next(iter(_shards_alive(run)), owner))
 
 
 def _opened(path: Path, flags: int) -> int:
@@ -185,6 +194,9 @@ def _owner(handle: int) -> Owner | None:
     return Owner.read(os.pread(handle, 4096, 0).decode("utf-8", "replace"))
 
 
-def _write(handle: int, owner: Owner) -> None:
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, owner.written().encode(), 0)
+def _write(run: Path, handle: int, text: str) -> None:
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, text.encode(), 0)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(run / LOCK)) from None

@@ -7,6 +7,7 @@ from typing import Any
 
 from scar.errors import InputError
 from scar.pools import Chunk, FileFacts
+from scar.runs.checked import checked, read_checked
 from scar.runs.folder import Folder
 from scar.runs.names import PLAN
 
@@ -51,19 +52,16 @@ class Plan:
             "chunk_columns": _CUT,
         }
         lines = (json.dumps([numbers[c.file], *(getattr(c, name) for name in _CUT[1:])]) for c in self.chunks)
+        text = json.dumps(head, indent=2, ensure_ascii=False)[:-2] + ',\n  "chunks": [\n' + ",\n".join(lines)
         with folder.writing(PLAN) as stream:
-            stream.write(json.dumps(head, indent=2, ensure_ascii=False)[:-2].encode() + b',\n  "chunks": [\n')
-            stream.write(",\n".join(lines).encode() + b"\n]}\n")
+            stream.write(checked(text + "\n]}"))
 
     @classmethod
     def read(cls, folder: Folder) -> "Plan":
         """Read plan.json; InputError where the folder is not a run."""
-        raw = read_json_of(folder, PLAN, "this folder is not a run of `scar score`")
-        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-            raise InputError(
-                f"{folder.place}/{PLAN}: not a plan of this version ({FORMAT}): score again into another folder"
-            )
+        text = read_of(folder, PLAN, "this folder is not a run of `scar score`")
         try:
+            raw = read_checked(text)
             files = tuple(_facts(file) for file in raw["files"])
             columns = tuple(raw["chunk_columns"])
             chunks = tuple(
@@ -74,10 +72,8 @@ class Plan:
             return cls(
                 rest[0], files, chunks, rest[1], dict(raw["fingerprint"]), rest[2], dict(raw["settings"])
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(
-                f"{folder.place}/{PLAN}: damaged ({error}): score the pool again into another folder"
-            ) from None
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InputError(f"{folder.place}/{PLAN}: {_why_not(text, error)}") from None
 
 
 def _facts(told: Mapping[str, Any]) -> FileFacts:
@@ -93,12 +89,22 @@ def _chunk(number: int, row: Mapping[str, int], files: tuple[FileFacts, ...]) ->
     return Chunk(index=number, **{**row, "file": files[row["file"]].name})  # type: ignore[arg-type]
 
 
-def read_json_of(folder: Folder, name: str, what: str) -> Any:
-    """Read a JSON file of a run folder; InputError names it where it is missing or damaged."""
+def _why_not(text: bytes, error: Exception) -> str:
+    try:
+        version = json.loads(text)["format"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        version = FORMAT
+    if isinstance(version, int) and version != FORMAT:
+        return f"not a plan of this version ({FORMAT}): score again into another folder"
+    if text and not text.startswith(b'{\n  "format": ') and b'"chunk_columns"' not in text:
+        return "not the plan of a run of `scar score`: choose another --out"
+    return f"damaged ({error}): remove it, and the same `scar score` writes it anew and keeps what is done"
+
+
+def read_of(folder: Folder, name: str, what: str) -> bytes:
+    """Read a file of a run folder; InputError names it where it is missing."""
     try:
         with folder.open(name) as stream:
-            return json.loads(stream.read())
+            return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder.place}/{name}: missing; {what}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{folder.place}/{name}: not readable as JSON ({error}); {what}") from None

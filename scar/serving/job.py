@@ -1,14 +1,18 @@
 """What a run is asked to do, and all that its scores depend on. Knows no run folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from scar.bundle import Bundle
+from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, cut, find, recorded
 from scar.runs import Plan
+from scar.serving.choice import Choice
 from scar.serving.engines import versions
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
@@ -29,6 +33,10 @@ class Job:
     reader: RowReader
     bundles: Sequence[Bundle]
     scoring: Scoring
+    stamps: Mapping[str, str]
+    """How the pool's files looked before anything of them was read, by name."""
+    choices: Sequence[Choice] = ()
+    """What the rankers run on, where another process has chosen; else it is chosen here."""
 
     @classmethod
     def of(
@@ -37,21 +45,26 @@ class Job:
         ranker: Rankers,
         reading: Reading | None = None,
         scoring: Scoring | None = None,
+        choices: Sequence[Choice] = (),
     ) -> "Job":
         """Look at all that is named. Raises InputError where something is not usable."""
         scoring = scoring or Scoring()
         if scoring.workers:
             shares(scoring.workers)  # are there processors for them?
         files = find(pool)
+        stamps = {file.name: file.stamp() for file in files}
         reader = RowReader(files, reading or Reading(), scoring.carry)
         bundles = open_bundles(ranker)
         check_carried(bundles, scoring.carry)
-        return cls(files, recorded(pool, files), reader, bundles, scoring)
+        return cls(files, recorded(pool, files), reader, bundles, scoring, stamps, choices)
 
     @cached_property
     def scorers(self) -> list[Scorer]:
         """The rankers, loaded."""
-        return [Scorer.of_bundle(bundle, self.scoring) for bundle in self.bundles]
+        if not self.choices:
+            return [Scorer.of_bundle(bundle, self.scoring) for bundle in self.bundles]
+        chosen = zip(self.bundles, self.choices, strict=True)
+        return [Scorer.chosen(bundle, choice, self.scoring) for bundle, choice in chosen]
 
     @property
     def chunk_rows(self) -> int:
@@ -71,9 +84,18 @@ class Job:
         # Through JSON's eyes, so that a plan read back compares equal.
         return dict(json.loads(json.dumps(fingerprint)))
 
+    def refuse_changed(self, file: PoolFile) -> None:
+        """Raise InputError where a file was touched since the job began: what was read of it may be a mixture."""
+        if file.stamp() != self.stamps[file.name]:
+            raise InputError(
+                f"{file.place}: changed while it was read; the same command looks at it again, and says what differs"
+            )
+
     def plan(self) -> Plan:
-        """Read the pool once, and cut it."""
+        """Read the pool once, and cut it. Raises InputError where a file changes meanwhile."""
         facts, chunks = cut(self.files, self.chunk_rows)
+        for file in self.files:
+            self.refuse_changed(file)
         fingerprint = {"pool": {file.name: file.sha256 for file in facts}, **self.depends()}
         bundles = tuple(str(bundle.path.absolute()) for bundle in self.bundles)
         settings = {"reading": asdict(self.reader.reading), "scoring": self.scoring.given()}
@@ -91,22 +113,23 @@ class Job:
 def _depends_on(scorer: Scorer) -> dict[str, Any]:
     choice = scorer.choice
     return {
-        "files": scorer.files(),
         "engine": choice.engine,
         "precision": choice.precision,
         "graph": choice.graph,
         "batch_tokens": scorer.scoring.batch_tokens,
+        "files": dict(scorer.files),
     }
 
 
 def versions_of(scorers: Sequence[Scorer]) -> dict[str, str]:
     """Give the versions of what makes the scores: with another one they may differ in the last digits."""
     engines = {package for scorer in scorers for package in ENGINE_PACKAGES[scorer.choice.engine]}
-    return {
-        name: version for name, version in versions().items() if name in {"scar-rank", "tokenizers", *engines}
-    }
+    have = versions() | {"pyarrow": pa.__version__}
+    return {name: version for name, version in have.items() if name in {*READING, *engines}}
 
 
+READING = ("scar-rank", "tokenizers", "pyarrow")
+"""The packages that read a pool, cut texts into tokens and write the sidecar."""
 ENGINE_PACKAGES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "openvino": ("openvino",),

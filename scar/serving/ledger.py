@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scar.errors import InputError
 from scar.records import SetAside
 from scar.runs import (
     CHUNKS,
@@ -22,6 +22,7 @@ from scar.runs import (
     entry_name,
     set_aside_name,
 )
+from scar.runs.checked import checked, read_checked
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Entry:
     def read(cls, raw: bytes | None, index: int, fingerprint: str) -> "Entry | None":
         """Read an entry; None where there is none, or one that is damaged or of another run."""
         try:
-            entry = json.loads(raw or b"")
+            entry = read_checked(raw or b"")
             named = {data_name(index), set_aside_name(index)}
             if entry["chunk"] != index or entry["fingerprint"] != fingerprint or set(entry["files"]) != named:
                 return None
@@ -107,7 +108,9 @@ def commit(
     """
     sheet = io.BytesIO()
     # The text-like columns get no statistics: a long value in a page header can make a file unreadable.
-    pq.write_table(table, sheet, compression="zstd", write_statistics=["row", "line"])
+    pq.write_table(
+        table, sheet, compression="zstd", write_statistics=["row", "line"], write_page_checksum=True
+    )
     lines = "".join(json.dumps(_line(item), ensure_ascii=False) + "\n" for item in set_aside).encode()
     files = {data_name(index): sheet.getbuffer(), set_aside_name(index): memoryview(lines)}
     for name, content in files.items():
@@ -123,7 +126,7 @@ def commit(
         "fingerprint": fingerprint,
     }
     with folder.writing(entry_name(index)) as stream:
-        stream.write((json.dumps(entry, indent=2) + "\n").encode())
+        stream.write(checked(json.dumps(entry, indent=2)))
 
 
 def _line(item: SetAside) -> dict[str, Any]:
@@ -171,7 +174,14 @@ def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Do
 
 def join_set_aside(folder: Folder, plan: Plan) -> None:
     """Join the chunks' set-aside rows into one file, in pool order."""
+    sizes = folder.listing(SET_ASIDE_PARTS)
+    names = [set_aside_name(chunk.index) for chunk in plan.chunks]
+    names = [name for name in names if name not in sizes or sizes[name].bytes]  # most are empty
     with folder.writing(SET_ASIDE) as out:
-        for chunk in plan.chunks:
-            with folder.open(set_aside_name(chunk.index)) as part:
-                shutil.copyfileobj(part, out)
+        # Many small files: a store is asked for several at a time.
+        for name, part in zip(names, folder.read_all(names), strict=True):
+            if part is None:
+                raise InputError(
+                    f"{folder.place}/{name}: missing: `scar verify {folder.place}` makes it anew"
+                )
+            out.write(part)

@@ -1,15 +1,14 @@
 """Settle what a run will do: the plan that stands in its folder, where it is the same run, or a new one."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any, Literal
 
 from scar.errors import InputError
-from scar.files import TEMP
-from scar.pools import PoolFile
 from scar.runs import (
     INPUTS,
+    LEDGER,
     LOCK,
     PLAN,
     RUN,
@@ -18,11 +17,15 @@ from scar.runs import (
     Plan,
     data_name,
     entry_name,
+    finished,
     set_aside_name,
 )
+from scar.runs.checked import checked, read_checked
 from scar.runs.folder import ROOMS
-from scar.runs.plan import read_json_of
+from scar.runs.names import half_written, of_a_chunk
+from scar.runs.plan import read_of
 from scar.serving.job import RANKERS, Job
+from scar.serving.ledger import done
 from scar.settings import Reading, Scoring
 
 Existing = Literal["resume", "replace", "replace another"]
@@ -32,13 +35,31 @@ Existing = Literal["resume", "replace", "replace another"]
 def check_run(folder: Folder) -> None:
     """Refuse what cannot become a run folder, before anything long is done."""
     there = folder.names() or set()
-    foreign = [name for name in there if name not in _OURS and not name.startswith(LOCK)]
-    if PLAN not in there and foreign:
+    if PLAN in there:
+        Plan.read(folder)
+    elif not _is_ours(folder, there):
         raise InputError(f"{folder.place} is not empty and not a run of `scar score`: choose another --out")
 
 
-_OURS = (*ROOMS, INPUTS, f".{PLAN}{TEMP}", f".{INPUTS}{TEMP}")
-"""What a kill before the first plan can leave, beside the lock."""
+def _is_ours(folder: Folder, there: Set[str]) -> bool:
+    """Tell whether a folder without a plan holds no more than a run of ours can have left.
+
+    Before the first plan that is a lock and empty folders; where a plan was lost, what some entry stands for.
+    """
+    files = [name for room in ROOMS if room in there for name in folder.listing(room)]
+    done = [name for name in files if not half_written(name.rpartition("/")[2])]
+    ended = (RUN, SET_ASIDE) if done else ()
+    beside = [name for name in there if not (name.startswith(LOCK) or half_written(name))]
+    if not all(name in (*ROOMS, INPUTS, *ended) for name in beside) or not all(map(of_a_chunk, done)):
+        return False
+    return not done or any(map(_is_entry, folder.read_all([n for n in done if n.startswith(LEDGER)])))
+
+
+def _is_entry(raw: bytes | None) -> bool:
+    try:
+        return "fingerprint" in read_checked(raw or b"")
+    except ValueError:
+        return False
 
 
 def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
@@ -46,14 +67,20 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
 
     Raises InputError where the folder holds another run, naming the field that differs.
     """
-    folder.prepare()
     if PLAN in (folder.names() or ()):
         if existing != "replace" and (old := _same(folder, job, refuse=existing == "resume")):
+            folder.prepare()
+            if _inputs(folder) != job.stamps:
+                _note_inputs(folder, job)
             return old
         clear(folder)
-        folder.prepare()
+    folder.prepare()
     plan = job.plan()
-    _note_inputs(folder, job.files)
+    if folder.listing(LEDGER) and not done(folder, plan).chunks:
+        raise InputError(f"{folder.place} holds chunks of another run, and no {PLAN}: choose another --out")
+    if finished(folder):
+        folder.remove([RUN])  # its plan was lost
+    _note_inputs(folder, job)
     plan.write(folder)
     return plan
 
@@ -75,7 +102,7 @@ def _same(folder: Folder, job: Job, *, refuse: bool) -> Plan | None:
     if RANKERS not in old.fingerprint:
         raise InputError(f"{folder.place} was written by a training: choose another --out, or --overwrite")
     asked = {"pool": old.fingerprint.get("pool"), **job.depends()}
-    field = differing(old.fingerprint, asked) or _changed(folder, old, job.files)
+    field = differing(old.fingerprint, asked) or _changed(_inputs(folder), old, job)
     if field and refuse:
         raise InputError(
             f"{folder.place} holds another run: {field} differs. Choose another --out, or --overwrite"
@@ -83,35 +110,31 @@ def _same(folder: Folder, job: Job, *, refuse: bool) -> Plan | None:
     return None if field else old
 
 
-def _changed(folder: Folder, old: Plan, files: Sequence[PoolFile]) -> str | None:
+def _changed(seen: Mapping[str, Any], old: Plan, job: Job) -> str | None:
     """Name the first file of the pool that is not as it was planned, None where all are."""
-    if [file.name for file in files] != [facts.name for facts in old.files]:
-        names = {file.name for file in files} ^ {facts.name for facts in old.files}
+    if [file.name for file in job.files] != [facts.name for facts in old.files]:
+        names = {file.name for file in job.files} ^ {facts.name for facts in old.files}
         return f"pool.{min(names)}" if names else "the order of the pool"
-    seen = _inputs(folder)
-    for file, facts in zip(files, old.files, strict=True):
+    for file, facts in zip(job.files, old.files, strict=True):
+        stamp = job.stamps[file.name]
         # A file that was not touched since is not hashed again: pools are large.
-        if (not (stamp := file.stamp()) or seen.get(file.name) != stamp) and file.facts() != (
-            facts.bytes,
-            facts.sha256,
-        ):
+        touched = not stamp or seen.get(file.name) != stamp
+        if touched and file.facts() != (facts.bytes, facts.sha256):
             return f"pool.{file.name}"
-    if seen != {file.name: file.stamp() for file in files}:
-        _note_inputs(folder, files)
     return None
 
 
 def _inputs(folder: Folder) -> Mapping[str, Any]:
     try:
-        seen = read_json_of(folder, INPUTS, "")
-    except InputError:
+        return read_checked(read_of(folder, INPUTS, ""))
+    except (InputError, ValueError):
         return {}
-    return seen if isinstance(seen, dict) else {}
 
 
-def _note_inputs(folder: Folder, files: Sequence[PoolFile]) -> None:
+def _note_inputs(folder: Folder, job: Job) -> None:
+    """Only the owner of the whole folder does: shards would be in one another's way."""
     with folder.writing(INPUTS) as stream:
-        stream.write(json.dumps({file.name: file.stamp() for file in files}, indent=2).encode())
+        stream.write(checked(json.dumps(job.stamps, indent=2)))
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:

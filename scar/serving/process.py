@@ -17,6 +17,10 @@ from scar.serving.worker import MASKED, Spec, Task, work
 log = logging.getLogger("scar")
 STARTS = 3
 """How often in a row a process may fail to start."""
+STARTING = 300.0
+"""Seconds that a process has at least to import its libraries and open its graphs: some are compiled then."""
+BURIAL = 30.0
+"""Seconds that a process has to end; one that waits for a disk that is gone does not, and is left behind."""
 _children = threading.Lock()
 """Starting and reaping children is not for several threads at a time."""
 
@@ -43,6 +47,7 @@ class Process:
     def __init__(self, context: SpawnContext, share: Share, specs: Sequence[Spec], stall: float) -> None:
         """Nothing is started before the first question; `stall` seconds without a sign end the process."""
         self._context, self._arguments, self._stall = context, (share, specs), stall
+        self._patience = stall
         self._lock = threading.Lock()
         self._process: SpawnProcess | None = None
         self._pipe: Connection[Task, Message] | None = None
@@ -64,7 +69,7 @@ class Process:
     def watch(self) -> None:
         """End the process if it is waited for and gave no sign for too long."""
         with self._lock:
-            if self._waiting and not self._hung and time.monotonic() - self._heard > self._stall:
+            if self._waiting and not self._hung and time.monotonic() - self._heard > self._patience:
                 self._hung = True
                 self._kill()
 
@@ -79,8 +84,7 @@ class Process:
             self._kill()
             process = self._process
         if process:
-            with _children:
-                process.join()
+            _bury(process)
 
     def _kill(self) -> None:
         if self._process:
@@ -88,6 +92,7 @@ class Process:
 
     def _started(self) -> "Connection[Task, Message]":
         """Start the process and wait until it is ready. Raises RunError where it cannot be."""
+        self._patience = max(self._stall, STARTING)
         for _ in range(STARTS):
             pipe = self._start()
             try:
@@ -98,6 +103,7 @@ class Process:
             if isinstance(message, Trouble):
                 error = message.error()
                 raise RunError(f"a worker could not start: {error}") from error
+            self._patience = self._stall
             return pipe
         raise RunError(
             f"worker processes cannot start ({why}, {STARTS} times): out of memory? Fewer --workers need less. "
@@ -109,10 +115,10 @@ class Process:
         with self._lock, _children:
             if self._closed:
                 raise Stopped("stopped")
-            self._process = self._context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
-            _begin(self._process)
+            process = self._context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
+            _begin(process)
             theirs.close()  # only the worker has it now: it ends with the worker
-            self._hung = False
+            self._process, self._hung = process, False
         self._pipe = mine
         return mine
 
@@ -134,18 +140,24 @@ class Process:
     def _lost(self) -> Exception:
         """Bury a process whose pipe has ended, and tell how it ended."""
         assert self._process and self._pipe
-        with _children:
-            self._process.join(30)
+        code = _bury(self._process)
         with self._lock:
-            self._kill()  # where it closed its pipe and lives
-        with _children:
-            self._process.join()
-        code, self._process = self._process.exitcode, None
+            self._process = None
         self._pipe.close()
         self._pipe = None
         if self._closed:
             return Stopped("stopped")
-        return Hung(f"no sign for {self._stall:g} s") if self._hung else Died(ending(code))
+        return Hung(f"no sign for {self._patience:g} s") if self._hung else Died(ending(code))
+
+
+def _bury(process: SpawnProcess) -> int | None:
+    """Wait until a process has ended, if need be by force; gives its exit code."""
+    with _children:
+        process.join(BURIAL)
+        if process.exitcode is None:
+            process.kill()  # it closed its pipe, and lives
+            process.join(BURIAL)
+        return process.exitcode
 
 
 def _begin(process: SpawnProcess) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from scar.errors import InputError
 from scar.runs import RUN, Folder, Plan, Shard
-from scar.runs.plan import read_json_of
+from scar.runs.checked import checked, read_checked
+from scar.runs.plan import read_of
 from scar.serving.ledger import Counts
 
 
@@ -17,7 +18,10 @@ class Watch(Protocol):
         """Learn how many input rows there are, and how many of them were done before."""
 
     def batch(self, rows: float, tokens: int, padded: int) -> None:
-        """Learn that a batch is done: its share of the rows, its tokens, and these with padding."""
+        """Learn that a batch is done: its share of the rows, its tokens, and these with padding.
+
+        The numbers are negative where what was told must be done again: a worker died.
+        """
 
     def chunk(self, counts: Counts) -> None:
         """Learn that a chunk is committed, and what became of all rows so far."""
@@ -45,7 +49,7 @@ class RunReport:
     counts: Counts
     """Of the whole run, or of the whole shard, however often it was begun."""
     seconds: float
-    """Of the last time that it was begun: reading to committing, planning and loading left out."""
+    """Of the last time that it was begun: reading to committing, without planning (with workers: with their start)."""
     rows_scored: int
     """Input rows that were done in these seconds."""
     padding: float
@@ -65,9 +69,9 @@ class RunReport:
         """Make the report of a run that others scored: its time is theirs."""
         choice = {
             name: {each: str(facts[each]) for each in ("graph", "engine", "precision")} | {"why": "planned"}
-            for name, facts in plan.fingerprint["ranker"].items()
+            for name, facts in plan.fingerprint.get("ranker", {}).items()
         }
-        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint["versions"]))
+        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint.get("versions", {})))
 
     @property
     def rows_before(self) -> int:
@@ -98,15 +102,26 @@ def summary(report: RunReport) -> dict[str, Any]:
 def write_summary(folder: Folder, values: dict[str, Any]) -> None:
     """Write run.json: the run's last step."""
     with folder.writing(RUN) as stream:
-        stream.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+        stream.write(checked(json.dumps(values, indent=2, ensure_ascii=False)))
 
 
 def finished_before(folder: Folder) -> RunReport:
-    """Give the report of a run that was finished before."""
-    old = read_json_of(folder, RUN, "the run did not finish")
+    """Give the report of a run that was finished before. Raises InputError where run.json is damaged."""
+    raw = read_of(folder, RUN, "the run did not finish")
     try:
-        seconds, padding, scored = float(old["seconds"]), float(old["padding"]), int(old["rows_scored"])
-        choice, found = dict(old["choice"]), dict(old["versions"])
-        return RunReport(folder.place, Counts.of(old), seconds, scored, padding, choice, True, found)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}`") from None
+        old = read_checked(raw)
+        return RunReport(
+            folder.place,
+            Counts.of(old),
+            seconds=float(old["seconds"]),
+            rows_scored=int(old["rows_scored"]),
+            padding=float(old["padding"]),
+            choice=dict(old["choice"]),
+            already=True,
+            versions=dict(old["versions"]),
+            batch_tokens=dict(old["batch_tokens"]),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}` makes it anew"
+        ) from None

@@ -13,7 +13,7 @@ from scar.serving.plan import Existing, check_run, planned, settle
 from scar.serving.rankers import Rankers
 from scar.serving.report import RunReport, Unwatched, Watch, finished_before, summary, write_summary
 from scar.serving.session import Session
-from scar.settings import Reading, Scoring
+from scar.settings import Cluster, Reading, Scoring
 
 log = logging.getLogger("scar")
 Out = str | Path | Folder
@@ -28,15 +28,21 @@ def score_pool(
     scoring: Scoring | None = None,
     overwrite: bool | Existing = False,
     shard: Shard | None = None,
+    cluster: Cluster | None = None,
     watch: Watch | None = None,
 ) -> RunReport:
     """Score every record of a pool into the run folder `out`: a sidecar of scores, never a rewrite of the text.
 
     Several rankers score in one pass: each text is read once, and tokenised once for each distinct tokenizer. A run
     that was stopped goes on with the chunks that are left; `overwrite` starts it again. With a `shard` only its chunks
-    are scored, by the plan that `plan_run` wrote, beside processes that score the others; `gather` ends such a run.
+    are scored, by the plan that `plan_run` wrote, beside processes that score the others; `gather` ends such a run. On
+    a `cluster` actors score and commit the chunks, and this process holds the lock.
     Raises InputError where the pool, the bundle or the folder is not usable, RunError where the scores are not.
     """
+    if shard and cluster:
+        raise InputError("--shard and --cluster: the cluster deals out the chunks; give one of them")
+    if cluster:
+        cluster.check(scoring or Scoring())
     folder = open_folder(out)
     check_run(folder)
     job = Job.of(pool, ranker, reading, scoring)
@@ -46,8 +52,8 @@ def score_pool(
         plan = planned(folder, job) if shard else settle(folder, job, _existing(overwrite))
         if finished(folder):
             return finished_before(folder)
-        report = Session(folder, plan, job, watch or Unwatched()).score(shard)
-        return report if shard else _finish(folder, plan, report)
+        report = Session(folder, plan, job, watch or Unwatched(), cluster).score(shard)
+        return report if shard else finish(folder, plan, report)
 
 
 def _existing(overwrite: bool | Existing) -> Existing:
@@ -91,10 +97,10 @@ def gather(out: Out) -> RunReport:
                 f"{folder.place}: {len(left):,} of {len(plan.chunks):,} chunks are not done ({first}): "
                 "score their shards again, or the rest with `scar score` without --shard"
             )
-        return _finish(folder, plan, RunReport.gathered(folder.place, had.counts, plan))
+        return finish(folder, plan, RunReport.gathered(folder.place, had.counts, plan))
 
 
-def _finish(folder: Folder, plan: Plan, report: RunReport) -> RunReport:
+def finish(folder: Folder, plan: Plan, report: RunReport) -> RunReport:
     """Take the last steps of a run of which every chunk is done."""
     join_set_aside(folder, plan)
     write_summary(folder, summary(report))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from scar.errors import RunError
 from scar.pools import Chunk
+from scar.pools.places import Disk as OnDisk
 from scar.runs import Folder, Plan, Shard
 from scar.serving.engines import versions
 from scar.serving.job import Job
@@ -17,6 +18,7 @@ from scar.serving.report import RunReport, Watch
 from scar.serving.shares import shares
 from scar.serving.sidecar import count, table, with_scores
 from scar.serving.workers import Workers
+from scar.settings import Cluster
 
 log = logging.getLogger("scar")
 
@@ -29,6 +31,7 @@ class Session:
     plan: Plan
     job: Job
     watch: Watch
+    cluster: Cluster | None = None
 
     def score(self, shard: Shard | None = None) -> RunReport:
         """Score what is left of the run, or of a shard of it."""
@@ -61,6 +64,10 @@ class Session:
         meter, fingerprint, failed = Meter(), digest(self.plan.fingerprint), list[Failed]()
         if not left:
             return meter
+        if self.cluster:
+            return self._score_beyond(left, counts)
+        # Asked before each commit, of files that a glance is enough for.
+        near = {file.name: file for file in self.job.files if isinstance(file.store, OnDisk)}
         with closing(
             self._stage(len(left)).run(read_chunks(self.job.files, left, self.job.reader))
         ) as results:
@@ -69,6 +76,8 @@ class Session:
                     log.error("%s is not scored: %s", where(scored.chunk), scored.why)
                     failed.append(scored)
                     continue
+                if file := near.get(scored.chunk.file):
+                    self.job.refuse_changed(file)
                 meter.add(scored.meter)
                 counts.add(commit_scored(self.folder, fingerprint, scored, self.job.scoring.carry))
                 self.watch.chunk(counts)
@@ -77,6 +86,22 @@ class Session:
             raise RunError(
                 f"{self.folder.place}: chunk {chunks} is not scored: {failed[0].why}; run the same command again"
             )
+        return meter
+
+    def _score_beyond(self, left: Sequence[Chunk], counts: Counts) -> Meter:
+        """Have chunks scored on a cluster, adding to the counts as its actors have committed them."""
+        from scar.serving.cluster.on_ray import score_on_ray
+
+        meter, rows = Meter(), {chunk.index: chunk.rows for chunk in left}
+        assert self.cluster
+        with closing(score_on_ray(self.folder, self.plan, self.job, left, self.cluster)) as answers:
+            for answer in answers:
+                meter.add(answer.meter)
+                counts.add(answer.counts)
+                self.watch.batch(rows[answer.chunk], answer.meter.tokens, answer.meter.padded)
+                self.watch.chunk(counts)
+        for file in self.job.files:
+            self.job.refuse_changed(file)
         return meter
 
     def _stage(self, chunks: int) -> Workers | Threads:

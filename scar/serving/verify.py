@@ -1,9 +1,9 @@
 """Check every checksum and count of a run, and make anew what is damaged."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,11 +21,11 @@ from scar.runs import (
     open_folder,
     set_aside_name,
 )
-from scar.runs.plan import read_json_of
-from scar.serving.ledger import Counts, Entry, entries
-from scar.serving.plan import asked_before
-from scar.serving.report import RunReport, Watch
-from scar.serving.run import score_pool
+from scar.serving.job import Job
+from scar.serving.ledger import Counts, Entry, done, entries
+from scar.serving.plan import asked_before, planned
+from scar.serving.report import RunReport, Watch, finished_before
+from scar.serving.run import finish, score_pool
 
 BLOCK = 1 << 20
 
@@ -58,10 +58,12 @@ def verify(run: str | Path | Folder) -> Verified:
     """
     folder = open_folder(run)
     plan = Plan.read(folder)
-    begun = folder.listing(LEDGER)
+    begun, ended = folder.listing(LEDGER), finished(folder)
     total, good, missing, damaged, joined = Counts(), 0, 0, [], hashlib.sha256()
     for index, entry in entries(folder, plan, range(len(plan.chunks))):
-        if entry_name(index) not in begun:
+        if entry_name(index) not in begun and ended:
+            damaged.append(Damage(index, f"{entry_name(index)} is missing"))
+        elif entry_name(index) not in begun:
             missing += 1
         elif entry is None:
             damaged.append(Damage(index, f"{entry_name(index)} is damaged, or of another run"))
@@ -70,8 +72,7 @@ def verify(run: str | Path | Folder) -> Verified:
         else:
             good += 1
             total.add(entry.counts)
-    ended = finished(folder)
-    if ended and not damaged and (what := _wrong_end(folder, total, missing, joined.hexdigest())):
+    if ended and not damaged and (what := _wrong_end(folder, total, joined.hexdigest())):
         damaged.append(Damage(None, what))
     return Verified(folder.place, good, missing, tuple(damaged), ended)
 
@@ -111,40 +112,62 @@ def _hash(folder: Folder, name: str, also: "hashlib._Hash | None") -> str | None
     return own.hexdigest()
 
 
-def _wrong_end(folder: Folder, total: Counts, missing: int, joined: str) -> str | None:
+def _wrong_end(folder: Folder, total: Counts, joined: str) -> str | None:
     """Say what is wrong with the last files of a finished run."""
-    if missing:
-        return f"{RUN} says that the run is finished, but {missing} chunks are not done"
     if _hash(folder, SET_ASIDE, None) != joined:
         return f"{SET_ASIDE} is not what the chunks set aside"
-    said: Any = read_json_of(folder, RUN, "")
     try:
-        return None if Counts.of(said) == total else f"{RUN} does not count what the chunks count"
-    except (KeyError, TypeError):
-        return f"{RUN} is damaged"
+        said = finished_before(folder)
+    except InputError as error:
+        return str(error)
+    return None if said.counts == total else f"{RUN} does not count what the chunks count"
 
 
 def repair(found: Verified, run: str | Path | Folder, watch: Watch | None = None) -> RunReport | None:
     """Take what is damaged out of a run, and where the run was finished make just that anew.
 
     Of a run that is not finished the damaged chunks are to do again: the same `score_pool` goes on with it. Raises
-    RunError where the scores cannot be made again, InputError where the pool or the ranker is another by now.
+    RunError where the scores cannot be made again, InputError where the pool or the ranker is another by now; nothing
+    is taken out then.
     """
     folder = open_folder(run)
     plan = Plan.read(folder)
-    if not plan.bundles:
+    chunks = [damage.chunk for damage in found.damaged if damage.chunk is not None]
+    if chunks and not plan.bundles:
         raise RunError(
             f"{folder.place}: these scores are those of a training; they cannot be made again one by one"
         )
+    if not chunks:
+        return _end_again(folder, plan)
+    again = _asked_again(folder, plan) if found.finished else None
     with folder.hold():
-        folder.remove([RUN])  # first: from here on the run is not finished
-        for damage in found.damaged:
-            if damage.chunk is not None:
-                folder.remove(name(damage.chunk) for name in (entry_name, data_name, set_aside_name))
-    if not found.finished:
-        return None
+        if found.finished:
+            folder.remove([RUN])  # first: from here on the run is not finished
+        folder.remove(name(chunk) for chunk in chunks for name in (entry_name, data_name, set_aside_name))
+        folder.prepare()
+    return again(watch) if again else None
+
+
+def _end_again(folder: Folder, plan: Plan) -> RunReport:
+    """Write the last files of a run anew: every chunk is as the ledger says."""
+    with folder.hold():
+        try:
+            report = finished_before(folder)
+        except InputError:
+            report = RunReport.gathered(folder.place, Counts(), plan)
+        folder.remove([RUN])
+        report = replace(report, counts=done(folder, plan).counts)
+        finish(folder, plan, report)
+    return replace(report, rows_scored=0)
+
+
+def _asked_again(folder: Folder, plan: Plan) -> Callable[[Watch | None], RunReport]:
+    """Make ready to score what is left as it was asked for. Raises InputError where that cannot be done any more."""
     reading, scoring = asked_before(plan)
     try:
-        return score_pool(plan.pool, plan.bundles, folder, reading=reading, scoring=scoring, watch=watch)
+        planned(folder, Job.of(plan.pool, plan.bundles, reading, scoring))
     except InputError as error:
-        raise InputError(f"what is damaged was taken out, and cannot be made anew: {error}") from None
+        raise InputError(f"what is damaged cannot be made anew: {error}") from None
+    return lambda watch: score_pool(
+        plan.pool, plan.bundles, folder, reading=reading, scoring=scoring, watch=watch
+    )

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from scar.settings.bench import BenchSettings
+from scar.settings.cluster import Cluster
 from scar.settings.quality import QualitySettings
 from scar.settings.reading import LayoutName, Reading
 from scar.settings.scoring import Scoring
@@ -17,6 +18,7 @@ __all__ = [
     "STYLE_TRIPLETS",
     "TAKEN_NAMES",
     "BenchSettings",
+    "Cluster",
     "ConstraintMode",
     "LayoutName",
     "QualitySettings",

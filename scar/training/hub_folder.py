@@ -34,7 +34,8 @@ from scar.bundle import (
 from scar.card import hub_card
 from scar.encoding import PairEncoder, TextEncoder, TextSettings
 from scar.errors import GateError, InputError, RunError
-from scar.files import atomic, new_folder, read_json, write_json
+from scar.files import atomic, read_json, write_json
+from scar.folders import new_folder
 from scar.training.backbone import UNLOADABLE, Backbone, first_line, load_tokenizer
 from scar.training.classifiers import CLASS, as_class, load_classifier
 from scar.training.cross import CrossEncoder

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -78,6 +80,38 @@ def test_a_worker_that_dies_once_costs_nothing(pool, bundle, clean, tmp_path):
     done = drive(tmp_path, *score(pool, bundle, tmp_path / "run", *ONE), patch=patch)
     assert done.returncode == 0 and (tmp_path / "died").exists()
     assert near(tmp_path / "run", clean)["reason"] == [None] * 70
+
+
+LATE = """
+from scar.cli import progress
+from scar.serving import worker
+budgets, told = worker.budgets, []
+
+def late(scorers):
+    if not (HERE / "died").exists():
+        (HERE / "died").touch()
+        os._exit(1)
+    return budgets(scorers)
+
+def batch(self, rows, tokens, padded):
+    told.append((rows, tokens))
+    (HERE / "told").write_text(f"{len(told)} {sum(r for r, _ in told)} {sum(t for _, t in told)}")
+
+worker.budgets = late
+progress.Bar.batch = batch
+"""
+
+
+@pytest.mark.slow
+def test_what_a_worker_told_before_it_died_is_taken_back(pool, bundle, tmp_path):
+    done = drive(tmp_path, *score(pool, bundle, tmp_path / "run", *ONE), patch=LATE)
+    assert done.returncode == 0 and (tmp_path / "died").exists(), done.err
+    _, rows, tokens = (tmp_path / "told").read_text().split()
+    assert float(rows) == pytest.approx(70)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "died").touch()
+    drive(tmp_path / "again", *score(pool, bundle, tmp_path / "again" / "run", *ONE), patch=LATE)
+    assert (tmp_path / "again" / "told").read_text().split()[2] == tokens
 
 
 @pytest.mark.slow
@@ -169,6 +203,53 @@ def test_no_worker_outlives_the_run(number, how, pool, bundle, tmp_path):
         end(process)
 
 
+NAPS = FATAL.format(word=".", deed='(HERE / "hangs").touch(); time.sleep(0.04)')
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_a_slow_commit_does_not_hang(pool, bundle, tmp_path):
+    patch = "from scar.cli import progress\nprogress.Bar.chunk = lambda self, counts: time.sleep(2.5)"
+    flags = ("--workers", 1, "--chunk_rows", 35, "--stall", 1)
+    done = drive(tmp_path, *score(pool, bundle, tmp_path / "run", *flags), patch=patch)
+    assert done.returncode == 0 and "hung" not in done.err, done.err
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_for_a_while_goes_on(pool, bundle, clean, tmp_path):
+    """As by Ctrl-Z, or by a batch system that lets another job in."""
+    arguments = score(pool, bundle, tmp_path / "run", *ONE, "--stall", 2)
+    process = start(tmp_path, *arguments, patch=NAPS)
+    try:
+        begun(process, tmp_path, 2)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(8)
+        os.killpg(process.pid, signal.SIGCONT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 0 and "hung" not in told, told
+    finally:
+        end(process)
+    near(tmp_path / "run", clean)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_from_outside_is_replaced(pool, bundle, clean, tmp_path):
+    process = start(tmp_path, *score(pool, bundle, tmp_path / "run", *ONE), patch=NAPS)
+    try:
+        for _ in range(2):
+            begun(process, tmp_path, 2)
+            for number in group(process):
+                if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
+                    os.kill(number, signal.SIGKILL)
+            (tmp_path / "hangs").unlink()
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 0 and "a worker died (signal SIGKILL)" in told, told
+        assert told.count("a worker died") == 2
+    finally:
+        end(process)
+    near(tmp_path / "run", clean)
+
+
 @pytest.mark.slow
 def test_two_workers_keep_the_pools_order_and_set_aside_what_kills(pool, bundle, clean, tmp_path):
     if len(os.sched_getaffinity(0)) < 2:
@@ -182,3 +263,20 @@ def test_two_workers_keep_the_pools_order_and_set_aside_what_kills(pool, bundle,
     assert near(tmp_path / "run", clean, {37})["reason"][37] == "crashed"
     summary = json.loads((tmp_path / "run" / "run.json").read_text())
     assert summary["set_aside"] == {"crashed": 1} and summary["scored"] == 69
+
+
+def test_a_worker_that_takes_a_dead_one_s_place_refuses_a_bundle_that_changed_since(bundle, tmp_path):
+    own = Path(shutil.copytree(bundle, tmp_path / "own"))
+    pool = write_jsonl(tmp_path / "pool.jsonl", [*pool_rows(6), {"instruction": "i", "response": "POISON"}])
+    # The bundle is trained anew, say: another ranker.json, and a manifest that fits it.
+    deed = (
+        "import json; from scar.bundle import Bundle, MANIFEST, seal; "
+        f"own = Path({str(own)!r}); ranker = json.loads((own / 'ranker.json').read_text()); "
+        "(own / 'ranker.json').write_text(json.dumps({**ranker, 'seed': 99})); (own / MANIFEST).unlink(); seal(own); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    patch = FATAL.format(word="POISON", deed=deed)
+    done = drive(tmp_path, *score(pool, own, tmp_path / "run", "--workers", 1), patch=patch)
+    assert done.returncode == 1, done.err
+    assert "ranker.json: changed since the run began" in done.err
+    assert not list((tmp_path / "run" / "ledger").iterdir())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.errors import InputError
-from scar.pools import array, cut, find, read_pool, rows_of, source
+from scar.pools import array, cut, find, limits, read_pool, rows_of, source
 from scar.pools.array import elements
 from scar.pools.pieces import Most
 from scar.pools.source import BOM
@@ -46,9 +46,9 @@ def test_the_elements_are_those_of_the_array_however_it_is_read(values, space, p
         found = list(elements(io.BytesIO(data), "f"))
     finally:
         array.BLOCK = old
-    assert [json.loads(raw) for _, raw in found] == json.loads(data)
-    assert [raw for _, raw in found] == [text.strip() for text in texts]
-    assert all(data[at : at + len(raw)] == raw for at, raw in found)
+    assert [json.loads(raw) for _, _, raw in found] == json.loads(data)
+    assert [raw for _, _, raw in found] == [text.strip() for text in texts]
+    assert all(data[at : at + size] == raw for at, size, raw in found)
 
 
 @pytest.mark.parametrize("block", [1, 2, 7, 1 << 20])
@@ -56,7 +56,7 @@ def test_an_element_that_is_no_json_spoils_no_other(tmp_path, monkeypatch, block
     monkeypatch.setattr("scar.pools.array.BLOCK", block)
     bad = [b"{'a': 1}", b'{"a": 1,}', b"nul", b"12", b'"text"', b"[1, [2]]", b'{"a" 1}', b'{"a": \xff}']
     data = b"[" + b",\n".join(part for each in bad for part in (ROW, each)) + b"," + ROW + b"]"
-    found = [raw for _, raw in elements(io.BytesIO(data), "f")]
+    found = [raw for _, _, raw in elements(io.BytesIO(data), "f")]
     assert found == [part for each in bad for part in (ROW, each)] + [ROW]
 
 
@@ -86,7 +86,7 @@ def test_an_array_that_does_not_end_is_a_damaged_file(tmp_path, data):
 def test_text_after_the_array_is_refused_with_its_place(tmp_path, rest):
     path = write(tmp_path / "a.json", b"[" + ROW + b"] \n" + rest)
     with pytest.raises(
-        InputError, match=f"a.json: there is text after the end of the array, at byte {len(ROW) + 2}"
+        InputError, match=f"a.json: there is text after the end of the array, at byte {len(ROW) + 4}"
     ):
         cut(find(path), 10)
 
@@ -95,6 +95,31 @@ def test_text_after_the_array_is_refused_with_its_place(tmp_path, rest):
 def test_an_array_without_a_row_is_an_empty_pool(tmp_path, data):
     with pytest.raises(InputError, match="empty.*a.json"):
         cut(find(write(tmp_path / "a.json", data)), 10)
+
+
+LONG = [
+    b'"' + b"x" * 90 + b'"',
+    b'{"a": "' + b'\\"' * 60 + b'\\\\"}',
+    b"1" * 99,
+    b'[{"a": ["' + b"]" * 60 + b'", {}], "b": "' + b"y" * 70 + b'"}]',
+]
+SHORT = [ROW, b"1", b'{"a": "\\""}', b'"t"', b"[[]]", b'{"b": {"c": "' + b"z" * 40 + b'"}}']
+
+
+@given(
+    st.lists(st.sampled_from(LONG + SHORT), max_size=9),
+    st.sampled_from([1, 2, 7, 64, 1 << 20]),
+    st.sampled_from([1, 16, 1 << 20]),
+)
+def test_an_element_that_is_too_long_is_passed_without_being_held(texts, block, step):
+    data = b" [" + b", ".join(texts) + b"]\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(array, "BLOCK", block)
+        patch.setattr(array, "STEP", step)
+        patch.setattr(limits, "LONGEST", 80)
+        found = list(elements(io.BytesIO(data), "f"))
+    assert [each.raw for each in found] == [None if text in LONG else text for text in texts]
+    assert [data[at : at + size] for at, size, _ in found] == texts
 
 
 def test_json_lines_may_be_called_json(tmp_path):

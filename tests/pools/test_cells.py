@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.errors import InputError
-from scar.pools import cells, cut, find, read_pool, rows_of, source
+from scar.pools import cut, find, limits, read_pool, rows_of, source
 from scar.pools.source import BOM
 from scar.records import Reason, Record
 from tests.pools.made import write
@@ -82,10 +82,10 @@ def test_a_nul_is_text(tmp_path):
 
 
 def test_a_quotation_mark_that_is_never_closed_ends_at_a_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr(cells, "LONGEST", 1000)
+    monkeypatch.setattr(limits, "LONGEST", 1000)
     try:
         rows = read(tmp_path, b'i,"open,1\n' + b"i,r,1\n" * 1000)
-        assert [row.decode().reason for row in rows[:1]] == [Reason.INVALID_ROW]
+        assert [row.decode().reason for row in rows[:1]] == [Reason.TOO_LONG]
         assert rows[0].address.line == 2
         assert len([row for row in rows if isinstance(row.decode(), dict)]) > 800
     finally:

@@ -87,6 +87,8 @@ CSV = st.builds(
     st.sampled_from([b"\n", b"\r\n"]),
     st.booleans(),
 )
+LONGEST = st.sampled_from([48, 64 << 20])
+"""How long a row may be: at 48 the one that most rows are is just short enough, with its line end."""
 TEXT = {"jsonl": LINES, "json": ARRAY | LINES.map(lambda data: ROW + b"\n" + data), "csv": CSV}
 
 
@@ -95,11 +97,14 @@ TEXT = {"jsonl": LINES, "json": ARRAY | LINES.map(lambda data: ROW + b"\n" + dat
 def test_a_text_is_read_on_from_any_chunk(kind, packing, tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / f"a.{kind}{packing}"
 
-    @given(TEXT[kind], st.integers(1, 4), st.lists(st.integers(0, 400), max_size=4), st.data())
-    def check(data, chunk_rows, cuts, drawn):
+    @given(TEXT[kind], st.integers(1, 4), st.lists(st.integers(0, 400), max_size=4), LONGEST, st.data())
+    def check(data, chunk_rows, cuts, longest, drawn):
         packs = PACKS.get(packing)
         path.write_bytes(in_pieces(data, cuts, drawn.draw(st.sampled_from(packs))) if packs else data)
-        check_every_start([PoolFile(str(path), path.name, kind)], chunk_rows)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("scar.pools.limits.LONGEST", longest)
+            patch.setattr("scar.pools.start.BLOCK", 16)
+            check_every_start([PoolFile(str(path), path.name, kind)], chunk_rows)
 
     check()
 

@@ -149,7 +149,7 @@ def test_plain_text_is_shown_as_it_is():
 
 
 def test_no_file_of_ours_is_csv_so_no_formula_is_run_by_a_table_program():
-    """Kept rows are jsonl or parquet, set-aside rows jsonl: nothing that opens them runs a text that starts with `=`."""
+    """Kept rows are jsonl or parquet, set-aside rows jsonl: no program that opens them runs a text after `=`."""
     writers = ("csv.writer", "csv.DictWriter", "to_csv", "write_csv", "to_excel", "CSVWriter")
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

@@ -15,6 +15,7 @@ from scar.serving.batches import run_batches
 from scar.serving.cross import Cross
 from scar.serving.engines.engine import InFlight
 from scar.serving.engines.memory import TokenBudget, is_out_of_memory
+from scar.serving.engines.pytorch import Torch
 from scar.serving.scorer import Scorer
 from scar.settings import Scoring
 from scar.tokens import TokenLists, length_batches
@@ -91,6 +92,25 @@ def sums(engine, tokens, budget, width=0):
         seen[texts] += 1
     assert (seen == 1).all()
     return found
+
+
+def launching(room):
+    """Make the torch engine over a device with little memory: it fails when a batch is started, not when fetched."""
+    small = Small(room, error=RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+
+    def launch(outputs, feeds):
+        found = small.run(outputs, feeds)
+        return lambda: found
+
+    engine = Torch(launch, "fp32", "sdpa", False)
+    engine.sizes = small.sizes
+    return engine
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=40), st.integers(20, 200), st.integers(1, 400))
+def test_batches_that_fail_when_they_are_started_are_run_again_too(lengths, room, tokens):
+    want = [sum(range(1, length + 1)) * (n + 1) for n, length in enumerate(lengths)]
+    assert sums(launching(room), lists(lengths), TokenBudget(tokens)).tolist() == want
 
 
 @given(
@@ -200,3 +220,13 @@ def test_scores_are_those_of_enough_memory(name, request):
         setattr(scorer.model, part, engine)
     np.testing.assert_allclose(scorer.score(rows), want, atol=1e-5)
     assert all(engine.failed for engine in tight.values()) and scorer.model.batch_tokens == 64
+
+
+def test_an_engine_that_gives_no_results_for_some_batches_stops_the_run():
+    class Short(Small):
+        def stream(self, outputs, some):
+            yield from list(super().stream(outputs, some))[:-1]
+
+    each = [np.asarray([number]) for number in range(3)]
+    with pytest.raises(RunError, match="no results for 1 batches"):
+        list(run_batches(Short(100), ["score"], lists([1, 2, 3]), each, pad_id=0, budget=TokenBudget(100)))

@@ -1,5 +1,6 @@
 """Several processes give the bytes that one gives."""
 
+import multiprocessing
 import time
 
 import pytest
@@ -105,6 +106,19 @@ def test_who_stops_early_waits_for_a_batch_not_for_a_chunk(pool, bundle, tmp_pat
     before = watch.batches
     time.sleep(0.1)
     assert watch.batches == before < 70, "each batch holds one text at least; 16 rows have some 30"
+
+
+@pytest.mark.slow
+def test_who_stops_early_leaves_no_process_behind(pool, bundle, tmp_path):
+    with pytest.raises(Interrupted):
+        score_pool(
+            pool,
+            bundle,
+            tmp_path / "run",
+            scoring=Scoring(chunk_rows=16, workers=1),
+            watch=Interrupting(),
+        )
+    assert multiprocessing.active_children() == []
 
 
 def test_too_many_workers_are_refused_before_a_finished_run_is_deleted(pool, bundle, tmp_path):

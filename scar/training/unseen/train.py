@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from scar.errors import GateError, InputError
-from scar.files import atomic, new_folder, refuse_existing
+from scar.files import atomic, refuse_existing
+from scar.folders import new_folder
 from scar.pools import Place, digest
 from scar.runs import PLAN
 from scar.settings import Reading, UnseenSettings

@@ -1,0 +1,157 @@
+"""Write folders so that a reader never sees half of one: filled in a hidden place, durable, put in place at once."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scar.errors import InputError
+from scar.files import make_folder, refuse_existing, sync_folder
+
+NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EBADF)
+"""What file systems say that cannot lock a folder."""
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Fill a hidden folder beside `path`; at the end of the block it becomes `path`, or nothing does.
+
+    What `path` held before stands there until the new folder takes its place.
+    """
+    path = path.resolve()
+    prefix = f".{path.name}.new-"
+    _put_back(path, prefix)
+    refuse_existing(path, overwrite=overwrite)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; the output is a folder")
+    make_folder(path.parent)
+    with own_folder(path.parent, prefix) as new:
+        yield new
+        sync_tree(new)
+        refuse_existing(path, overwrite=overwrite)
+        _publish(new, path, new.with_name("old"))
+
+
+def _publish(new: Path, path: Path, old: Path) -> None:
+    if not path.exists():
+        os.replace(new, path)
+    elif not _exchange(new, path):
+        # For a moment there is neither; whoever is killed then is made good by the next attempt.
+        os.replace(path, old)
+        os.replace(new, path)
+    sync_folder(path.parent)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Let two folders change places in one step; False where the system cannot."""
+    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if swap is None:
+        return False
+    if swap(_HERE, os.fsencode(a), _HERE, os.fsencode(b), _EXCHANGE) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(error, os.strerror(error), str(b))
+
+
+def _put_back(path: Path, prefix: str) -> None:
+    """Restore what a process took away that was killed before it put the new folder in its place."""
+    for left in _left_behind(path.parent, prefix):
+        if (left / "old").is_dir() and not path.exists():
+            os.replace(left / "old", path)
+
+
+@contextmanager
+def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a hidden folder for this process alone, gone after the block; those that killed processes left go before."""
+    for left in _left_behind(parent, prefix):
+        shutil.rmtree(left, ignore_errors=True)
+    folder, handle = _made(parent, prefix)
+    try:
+        (folder / "new").mkdir()
+        yield folder / "new"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _made(parent: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        if (handle := _claimed(folder)) is not None:
+            return folder, handle  # else somebody took it for one that was left behind
+
+
+def _left_behind(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield folders of ours that nobody holds; each is held while the caller looks at it."""
+    if not parent.is_dir():
+        return
+    for folder in sorted(each for each in parent.iterdir() if each.name.startswith(prefix)):
+        if not _is_ours(folder):
+            continue
+        if (handle := _claimed(folder)) is not None:
+            try:
+                yield folder
+            finally:
+                os.close(handle)
+
+
+def _is_ours(folder: Path) -> bool:
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    try:
+        return {each.name for each in folder.iterdir()} <= {"new", "old"}
+    except (PermissionError, FileNotFoundError):
+        return False  # another user's, or gone by now
+
+
+def _claimed(folder: Path) -> int | None:
+    """Lock a folder for as long as this process lives; None where another has it, or it is gone."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            os.close(handle)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+    if folder.is_dir():
+        return handle
+    os.close(handle)
+    return None
+
+
+@contextmanager
+def held(folder: Path, *, shared: bool) -> Iterator[None]:
+    """Wait until nobody changes a folder, or with `shared=False` until nobody reads it either, and keep it so."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make all that a folder holds durable."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with open(Path(root, name), "rb") as stream:
+                os.fsync(stream.fileno())
+        sync_folder(Path(root))

@@ -1,0 +1,1 @@
+"""Chunks scored beyond one machine: an engine schedules, ours only computes and commits them."""

@@ -1,0 +1,195 @@
+"""Files that are small and hold much: read as streams, in bounded memory, nothing lost."""
+
+import gzip
+import zlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scar.pools import cut, find
+from tests.pools.made import ROW
+from tests.security.bounded import read
+
+GIB = 1 << 30
+FIRST, LAST = ROW + b"\n", b"\n" + ROW + b"\n"
+
+
+def packed(path, parts):
+    """Write parts, each so many times a block, packed; nothing of it is held."""
+    if path.suffix == ".zst":
+        with pa.output_stream(str(path), compression="zstd") as out:
+            for block, times in parts:
+                for _ in range(times):
+                    out.write(block)
+        return path
+    pack = zlib.compressobj(1, wbits=31)
+    with open(path, "wb") as out:
+        for block, times in parts:
+            for _ in range(times):
+                out.write(pack.compress(block))
+        out.write(pack.flush())
+    return path
+
+
+MIB = 1 << 20
+LONG = {
+    "a.jsonl": ([(FIRST, 1), (bytes(MIB), 2048), (LAST, 1)], 3, [[0, 1], [1, 2], [2, 3]]),
+    "blank.jsonl": (
+        [(FIRST, 1), (b" " * MIB, 1024), (b"\n" * MIB, 4), (LAST, 1)],
+        2,
+        [[0, 1], [1, 3 + 4 * MIB]],
+    ),
+    "a.json": (
+        [
+            (b"[" + ROW + b',{"a":"', 1),
+            (b"\\\\" * (MIB // 2), 80),
+            (b'"},[', 1),
+            (b"[" * 1000, 100),
+            (b'"', 1),
+            (b"]" * MIB, 80),
+            (b'"', 1),
+            (b"]" * 1000, 100),
+            (b"]," + ROW + b"]", 1),
+            (b" " * MIB, 256),
+        ],
+        4,
+        [[0, 1], [1, 2], [2, 3], [3, 4]],
+    ),
+    "a.csv": (
+        [
+            (b"instruction,response\ni,r\ni,", 1),
+            (b"x" * MIB, 512),
+            (b'\ni,r\ni,"', 1),
+            (b"y\n" * (MIB // 2), 1),
+            (b"z" * MIB, 512),
+            (b"\ni,r\n", 1),
+        ],
+        5,
+        [[0, 2], [1, 3], [2, 4], [3, 5], [4, 6 + MIB // 2]],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packing", ["gz", "zst"])
+@pytest.mark.parametrize("name", LONG)
+def test_a_row_without_an_end_is_set_aside_and_not_held(name, packing, tmp_path):
+    parts, rows, addresses = LONG[name]
+    path = packed(tmp_path / f"{name}.{packing}", parts)
+    assert path.stat().st_size < 12 * MIB
+    told = read(path)
+    assert told["error"] is None
+    assert told["rows"] == told["planned"] == sum(told["items"].values()) == rows
+    assert told["addresses"] == addresses
+    aside = rows - told["items"]["record"]
+    assert told["items"].get("too_long", 0) == aside and (aside or "blank" in name)
+    assert told["mib"] < 600
+
+
+@pytest.mark.slow
+def test_a_gzip_of_nothing_but_members_is_read(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b"") * 200_000 + gzip.compress(ROW) + bytes(MIB))
+    told = read(path)
+    assert (told["rows"], told["items"]) == (1, {"record": 1}) and told["mib"] < 300
+
+
+def table(path, columns, **more):
+    pq.write_table(pa.table(columns), path, **more)
+    return path
+
+
+def test_a_text_that_stands_in_every_row_is_not_held_for_each(tmp_path):
+    """30 GB of text in 100 kB: one dictionary of one value of 10 MB, written once."""
+    text = "x" * (10 * MIB)
+    rows = pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), [text])
+    path = table(
+        tmp_path / "a.parquet",
+        {"instruction": ["i"] * 3000, "response": rows},
+        compression="zstd",
+        store_schema=False,
+    )
+    assert path.stat().st_size < 100_000
+    (file,) = find(path)
+    chunks = cut([file], 1024)[1]
+    assert max(chunk.rows for chunk in chunks) == 7  # 64 MiB of text
+    told = read(path, rows=100)
+    assert told["error"] is None and told["items"] == {"record": told["rows"]} and told["mib"] < 1500
+
+
+def test_a_dictionary_of_a_column_of_that_type_is_not_held_for_each_row(tmp_path):
+    rows = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 2000, pa.int32()), ["x" * (10 * MIB), "y"])
+    columns = {"instruction": ["i"] * 4000, "response": rows}
+    with pa.ipc.new_file(tmp_path / "a.arrow", pa.table(columns).schema) as writer:
+        writer.write_table(pa.table(columns))
+    for path in (table(tmp_path / "a.parquet", columns), tmp_path / "a.arrow"):
+        told = read(path, rows=60)
+        assert told["error"] is None and told["rows"] >= 60 and told["mib"] < 1500
+
+
+def test_a_value_that_is_too_long_is_its_own_rows_fault(tmp_path):
+    columns = {"instruction": ["i"] * 3, "response": ["r", "x" * (65 * MIB), "r"]}
+    for path in (
+        table(tmp_path / "a.parquet", columns),
+        table(tmp_path / "b.parquet", columns, use_dictionary=False),
+    ):
+        told = read(path)
+        assert told["items"] == {"record": 2, "too_long": 1} and told["mib"] < 1500
+
+
+@pytest.mark.slow
+def test_a_page_that_cannot_be_held_is_refused_before_it_is(tmp_path):
+    path = table(
+        tmp_path / "a.parquet",
+        {"instruction": ["i"], "response": ["x" * (600 * MIB)]},
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
+    )
+    assert path.stat().st_size < MIB
+    told = read(path)
+    assert (
+        "a.parquet: the page at byte" in told["error"]
+        and "has 600 MiB" in told["error"]
+        and told["mib"] < 300
+    )
+
+
+@pytest.mark.slow
+def test_a_text_that_begins_as_the_one_before_is_weighed_by_its_page(tmp_path):
+    texts = ["x" * (4 * MIB) + str(k) for k in range(300)]
+    path = table(
+        tmp_path / "a.parquet",
+        {"instruction": ["i"] * 300, "response": texts},
+        use_dictionary=False,
+        column_encoding={"instruction": "PLAIN", "response": "DELTA_BYTE_ARRAY"},
+        write_statistics=False,
+    )
+    del texts
+    assert path.stat().st_size < 10 * MIB
+    told = read(path, rows=60)
+    assert told["error"] is None and told["mib"] < 2000
+
+
+def footer(path, change):
+    """Change the footer of a Parquet file in place; of the same length."""
+    data = bytearray(path.read_bytes())
+    length = int.from_bytes(data[-8:-4], "little")
+    data[-8 - length : -8] = change(bytes(data[-8 - length : -8]))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("promised", [1, 299, 301, 2**13, 2**14 - 1])
+def test_a_forged_number_of_rows_is_a_damaged_file(promised, tmp_path):
+    """Everywhere in the footer where 300 stands as a number of rows or values, at once."""
+    path = table(tmp_path / "a.parquet", {"instruction": ["i"] * 300, "response": ["r"] * 300})
+
+    def varint(value):
+        return (
+            bytes([value * 2 & 0x7F | 0x80, value * 2 >> 7]) if value > 63 else bytes([value * 2 | 0x80, 0])
+        )
+
+    footer(path, lambda data: data.replace(varint(300), varint(promised)))
+    told = read(path)
+    assert "a.parquet: damaged" in told["error"] and told["mib"] < 300
