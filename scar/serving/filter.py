@@ -60,13 +60,19 @@ def filter_pool(
     # What a killed filter left goes on; scores of other rows or another ranker are in the way only without --overwrite.
     existing: Existing = "replace another" if output.overwrite else "resume"
     scored = score_pool(pool, ranker, run, reading=reading, scoring=scoring, overwrite=existing, watch=watch)
-    kept = select(run, keep, out, by=by, output=output)
+    kept = select(run, keep, out, by=by, pool=_signed(pool), output=output)
     if not keep_scores and not scored.already:
         with (folder := Disk(run)).hold():
             clear(folder)
         if not any(run.iterdir()):
             run.rmdir()
     return FilterReport(scored, kept)
+
+
+def _signed(pool: Place | Sequence[Place]) -> Place | Sequence[Place] | None:
+    """Give a pool that holds URLs, whose signatures the plan does not keep; None where the plan knows enough."""
+    places = [pool] if isinstance(pool, str | Path) else pool
+    return pool if any("://" in str(place) for place in places) else None
 
 
 def _which(names: Sequence[str]) -> str:
