@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scar.serving.engines import processors
 from scar.serving.engines.machine import has_bf16
+from scar.serving.engines.openvino import openvino
 
 SIZES = (512, 1024, 2048)
 """Rows and columns of the matrices: the first fits the caches, the last does not."""
@@ -88,16 +89,16 @@ def _onnxruntime(a: Square, b: Square, threads: int) -> Callable[[], object]:
 
 
 def _openvino(a: Square, b: Square, hint: str, threads: int) -> Callable[[], object]:
-    import openvino
+    library = openvino()
     from openvino import opset13
 
     given = opset13.parameter(list(a.shape), np.float32)
     # The weights of a model are constants too, laid out once in the way that is fastest.
-    model = openvino.Model([opset13.matmul(given, opset13.constant(b), False, False)], [given])
+    model = library.Model([opset13.matmul(given, opset13.constant(b), False, False)], [given])
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
     }
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    request = library.Core().compile_model(model, "CPU", settings).create_infer_request()
     return lambda: request.infer([a], share_inputs=True, share_outputs=True)

@@ -1,9 +1,11 @@
 """OpenVINO, reading the same ONNX files."""
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,7 +18,9 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def openvino() -> Any:
-    """Import the library; InputError names the extra where it is missing."""
+    """Import the library, without what tells its makers of it; InputError names the extra where it is missing."""
+    # Its converter, which is imported along, reports to Google Analytics. Without the reporter it takes a stub.
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     try:
         import openvino
     except ImportError:
