@@ -77,31 +77,23 @@ def test_no_library_asks_below_python(bundle, tmp_path):
     (tmp_path / "work").mkdir()
     child = Child(tmp_path / "work")
     write_jsonl(child.folder / "pool.jsonl", pool_rows(30))
+    ask = "import socket; socket.socket().connect_ex(('127.0.0.1', 1))"
+    assert traced(child, "-c", ask), "the trace sees what it looks for"
     program = "import sys; from scar.cli import main; sys.exit(main(sys.argv[1:]))"
-    engines = ["onnxruntime", "torch", *(["openvino"] if find_spec("openvino") else [])]
-    for engine in engines:
+    for engine in ["onnxruntime", "torch", *(["openvino"] if find_spec("openvino") else [])]:
         words = ["score", "pool.jsonl", "--ranker", str(bundle), "--out", f"run-{engine}", "--engine", engine]
-        trace = child.folder / f"{engine}.trace"
-        command = [
-            "strace",
-            "-f",
-            "-qq",
-            "-e",
-            "trace=connect,sendto,sendmsg",
-            "-o",
-            str(trace),
-            sys.executable,
-        ]
-        done = subprocess.run(
-            [*command, "-c", program, *words],
-            cwd=child.folder,
-            env=child.environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        calls = [line for line in trace.read_text().splitlines() if "sa_family=AF_INET" in line]
-        assert calls == []
+        assert traced(child, "-c", program, *words) == []
     assert not list((tmp_path / "work.home").rglob("*openvino*")), (
         "nor does one keep an identity of this user"
     )
+
+
+def traced(child, *words):
+    """Run Python; gives the system calls of it, and of all that it starts, that go to another machine."""
+    trace = child.folder / "trace"
+    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(trace), sys.executable]
+    done = subprocess.run(
+        [*watch, *words], cwd=child.folder, env=child.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return [line for line in trace.read_text().splitlines() if "sa_family=AF_INET" in line]
