@@ -60,13 +60,28 @@ def filter_pool(
     # What a killed filter left goes on; scores of other rows or another ranker are in the way only without --overwrite.
     existing: Existing = "replace another" if output.overwrite else "resume"
     scored = score_pool(pool, ranker, run, reading=reading, scoring=scoring, overwrite=existing, watch=watch)
-    kept = select(run, keep, out, by=by, output=output)
+    folder = Disk(run)
     if not keep_scores and not scored.already:
-        with (folder := Disk(run)).hold():
-            clear(folder)
-        if not any(run.iterdir()):
-            run.rmdir()
+        with folder.writing(OWN_SCORES):
+            pass  # also where the selection fails, or is killed, they are to go one day
+    kept = select(run, keep, out, by=by, output=output)
+    if keep_scores:
+        folder.remove([OWN_SCORES])
+    elif OWN_SCORES in (folder.names() or ()):
+        _take_away(folder)
     return FilterReport(scored, kept)
+
+
+OWN_SCORES = ".of-filter"
+"""Marks a run folder that `filter_pool` made for itself alone: it goes when the rows are kept."""
+
+
+def _take_away(folder: Disk) -> None:
+    with folder.hold():
+        clear(folder)
+        folder.remove([OWN_SCORES])
+    if not any(folder.path.iterdir()):
+        folder.path.rmdir()
 
 
 def _which(names: Sequence[str]) -> str:

@@ -44,6 +44,10 @@ def score_pool(
     if cluster:
         cluster.check(scoring or Scoring())
     folder = open_folder(out)
+    if shard and overwrite:
+        raise InputError(
+            "--shard goes on with what `scar plan` wrote: `scar plan --overwrite` begins it again"
+        )
     check_run(folder)
     job = Job.of(pool, ranker, reading, scoring)
     with folder.hold(shard) as dead:
