@@ -95,16 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
     if name is None:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
-    # Lightning ends a training by itself.
-    with nullcontext() if name.startswith("train") else stopping(lambda stop: _stopped(name, stop)):
-        return _run(name, given[len(name.split()) :])
+    return _run(name, given[len(name.split()) :])
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
     """Run a command's function and turn the errors that are meant for the user into one line."""
     module, function, _ = COMMANDS[name]
     try:
-        getattr(import_module(module), function)(arguments)
+        # Lightning ends a training by itself.
+        with nullcontext() if name.startswith("train") else stopping(lambda stop: _stopped(name, stop)):
+            getattr(import_module(module), function)(arguments)
     except InputError as error:
         return logs.failed(2, str(error))
     except BrokenPipeError as error:
