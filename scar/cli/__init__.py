@@ -9,6 +9,7 @@ from importlib import import_module
 
 import scar
 from scar.cli import logs
+from scar.cli.screen import shown
 from scar.cli.signals import Stopped, stopping
 from scar.errors import GateError, InputError, RunError
 
@@ -95,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
     if name is None:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
-    return _run(name, given[len(name.split()) :])
+    with shown(sys.stdout):
+        return _run(name, given[len(name.split()) :])
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
