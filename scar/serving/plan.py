@@ -101,13 +101,18 @@ def _same(folder: Folder, job: Job, *, refuse: bool) -> Plan | None:
     old = Plan.read(folder)
     if RANKERS not in old.fingerprint:
         raise InputError(f"{folder.place} was written by a training: choose another --out, or --overwrite")
-    asked = {"pool": old.fingerprint.get("pool"), **job.depends()}
-    field = differing(old.fingerprint, asked) or _changed(_inputs(folder), old, job)
+    field = another(folder, old, job)
     if field and refuse:
         raise InputError(
             f"{folder.place} holds another run: {field} differs. Choose another --out, or --overwrite"
         )
     return None if field else old
+
+
+def another(folder: Folder, plan: Plan, job: Job) -> str | None:
+    """Name the first field in which a job is another run than the one planned, None where it is this very run."""
+    asked = {"pool": plan.fingerprint.get("pool"), **job.depends()}
+    return differing(plan.fingerprint, asked) or _changed(_inputs(folder), plan, job)
 
 
 def _changed(seen: Mapping[str, Any], old: Plan, job: Job) -> str | None:
