@@ -1,5 +1,6 @@
 # make demo   train, export, score and filter on the embedded sample, in a virtual environment of its own
 # make test   ruff, mypy and all tests
+# make soak   200 kills of `scar score`, at most ten minutes: nothing lost, or exit 1
 # PIP_ARGS passes options to pip, such as an --index-url with CPU builds of PyTorch.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test install clean
+.PHONY: demo test soak install clean
 
 install: $(READY)
 
@@ -26,7 +27,10 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
+
+soak: $(READY)
+	$(BIN)/python -m tests.soak
 
 clean:
 	rm -rf $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,7 @@
 """The folder that holds one trained ranker: its names, checksums and atomic changes. Knows no model library."""
 
+import os
+import re
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,10 @@ from scar.files import read_json, sha256, write_json
 from scar.folders import held, new_folder, own_folder
 
 FORMAT = 1
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+"""Names of rankers: they become names of columns."""
 RANKER, MANIFEST, WEIGHTS = "ranker.json", "manifest.json", "model.safetensors"
 TOKENIZER, TOKENIZER_CHECK = "tokenizer.json", "tokenizer_check.json"
 GATES, GATE_ROWS, CANARIES = "gates.json", "gate_rows.npz", "canaries.json"
@@ -94,8 +100,10 @@ class Bundle:
             raise InputError(
                 f"{path}: a ranker of kind {ranker.get('kind')!r}; this version knows {', '.join(GRAPHS)}"
             )
-        if not isinstance(name := ranker.get("name"), str) or not name:
-            raise InputError(f"{path / RANKER}: name is {name!r}, not the name of a column")
+        if not isinstance(name := ranker.get("name"), str) or not NAME.fullmatch(name):
+            raise InputError(
+                f"{path / RANKER}: name is {name!r}, not the name of a column (letters, digits, _)"
+            )
         return cls(path, ranker)
 
     @property
@@ -118,9 +126,15 @@ class Bundle:
         return score_columns(self.ranker)
 
     def gates(self) -> list[dict[str, Any]]:
-        """Every gate's record, oldest first; empty before the first export."""
+        """Every gate's record, oldest first; empty before the first export. InputError where the file is damaged."""
         path = self.path / GATES
-        return list(read_json(path, "run `scar export` again")["records"]) if path.exists() else []
+        if not path.exists():
+            return []
+        told = read_json(path, "run `scar export` again")
+        records = told.get("records") if isinstance(told, dict) else None
+        if not isinstance(records, list) or not all(map(is_record, records)):
+            raise InputError(f"{path}: holds no list of gates' records; run `scar export` again")
+        return records
 
     def has(self, name: str) -> bool:
         """Tell whether the bundle holds a file: whether its manifest lists it."""
@@ -130,6 +144,19 @@ class Bundle:
         """Give the SHA-256 of files of the bundle, as the manifest has them."""
         files = read_json(self.path / MANIFEST, "not a bundle")["files"]
         return {name: files[name]["sha256"] for name in names}
+
+
+def is_record(record: Any) -> bool:
+    """Tell whether a value has what is read of a gate's record; a graph that could not be made has a reason alone."""
+    if not isinstance(record, dict) or not isinstance(record.get("passed"), bool):
+        return False
+    parts = [record.get(name, {}) for name in ("versions", "real", "speed")]
+    texts = [record.get(name) or "" for name in ("device", "reason")]
+    if not all(isinstance(part, dict) for part in parts) or not all(isinstance(text, str) for text in texts):
+        return False
+    return all(
+        isinstance(value, int | float) for value in (parts[1].get("sigma") or 0, parts[2].get("times", 1))
+    )
 
 
 def score_columns(ranker: Mapping[str, Any]) -> list[str]:
@@ -155,7 +182,7 @@ def verify(path: Path) -> None:
     if not isinstance(files, dict) or RANKER not in files:
         raise InputError(f"{path / MANIFEST}: does not list {RANKER}; not a whole bundle")
     for name, facts in files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or len(os.fsencode(name)) > LONGEST_NAME:
             raise InputError(f"{path / MANIFEST}: {name!r} is not a file of this folder")
         if not isinstance(facts, dict) or not {"bytes", "sha256"} <= facts.keys():
             raise InputError(f"{path / MANIFEST}: says no size and checksum of {name}; not a whole bundle")
@@ -211,9 +238,8 @@ def changing(bundle: Bundle) -> Iterator[Change]:
 
     Whoever is killed before leaves the old bundle, whoever is killed later one that the next `Bundle.open` ends.
     """
-    with own_folder(bundle.path, ".change-") as own:
-        change = Change(own / "new")
-        change.folder.mkdir()
+    with own_folder(bundle.path, ".change-") as folder:
+        change = Change(folder)
         yield change
         with held(bundle.path, shared=False):
             changes.finish_held(bundle.path, MANIFEST)

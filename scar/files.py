@@ -25,6 +25,8 @@ def atomic(path: Path, by: str = "") -> Iterator[IO[bytes]]:
     """
     temp = path.with_name(f".{path.name}{by and f'.{by}'}{TEMP}")
     with _named(path, temp):
+        if temp.is_symlink():
+            temp.unlink()  # what it leads to is none of ours
         # Opened as it is: what a living process writes there is not ours to cut off, nor what a link leads to.
         with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "wb") as stream:
             if not _claimed(stream, temp):
@@ -87,6 +89,8 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
     finally:
         os.close(handle)
 

@@ -32,13 +32,11 @@ def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; the output is a folder")
     make_folder(path.parent)
-    with own_folder(path.parent, prefix) as own:
-        new = own / "new"
-        new.mkdir()
+    with own_folder(path.parent, prefix) as new:
         yield new
         sync_tree(new)
         refuse_existing(path, overwrite=overwrite)
-        _publish(new, path, own / "old")
+        _publish(new, path, new.with_name("old"))
 
 
 def _publish(new: Path, path: Path, old: Path) -> None:
@@ -73,12 +71,13 @@ def _put_back(path: Path, prefix: str) -> None:
 
 @contextmanager
 def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Make a folder for this process alone, gone after the block; those that killed processes left go before."""
+    """Make a hidden folder for this process alone, gone after the block; those that killed processes left go before."""
     for left in _left_behind(parent, prefix):
         shutil.rmtree(left, ignore_errors=True)
     folder, handle = _made(parent, prefix)
     try:
-        yield folder
+        (folder / "new").mkdir()
+        yield folder / "new"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
@@ -14,12 +15,18 @@ from scar.settings import from_flat
 __all__ = ["Parser", "comma_list", "from_flat"]
 
 
+CONFIG = "--config"
+
+
 class Parser(jsonargparse.ArgumentParser):
     """An argument parser whose errors are InputErrors, not exits."""
 
     def __init__(self, command: str, description: str) -> None:
         """Name the command as it is typed, without `scar`."""
-        jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        # Where a setting takes any value, a class that is named in it would be imported.
+        jsonargparse.set_parsing_settings(
+            docstring_parse_attribute_docstrings=True, import_path_denylist=["*"]
+        )
         super().__init__(prog=f"scar {command}", description=description)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -44,7 +51,31 @@ class Parser(jsonargparse.ArgumentParser):
         """Parse the command line into plain values; `--max-tokens` is `--max_tokens`."""
         known = self._option_string_actions
         spelled = [_underscored(word, known) for word in arguments]
-        return dict(self.parse_args(spelled).as_dict())
+        if CONFIG in known:
+            _check_recipes(spelled)
+        try:
+            return dict(self.parse_args(spelled).as_dict())
+        except (RecursionError, OverflowError) as error:
+            raise InputError(f"a value is out of all proportion: {error}") from None
+
+
+def _check_recipes(words: Sequence[str]) -> None:
+    """Look into the files that `--config` names."""
+    from scar.cli.recipes import check_recipe
+
+    following = zip(words, [*words[1:], ""], strict=True)
+    named = [
+        word.partition("=")[2] if "=" in word else after for word, after in following if _is_config(word)
+    ]
+    for name in named:
+        if Path(name).is_file():
+            check_recipe(Path(name))
+
+
+def _is_config(word: str) -> bool:
+    # argparse takes a name that is cut short.
+    name = word.partition("=")[0]
+    return len(name) > len("--") and CONFIG.startswith(name)
 
 
 def _underscored(word: str, known: dict[str, Any]) -> str:

@@ -64,12 +64,15 @@ def _rules_file(path: Path) -> tuple[Rule, By | None]:
     import yaml
     from jsonargparse import get_loader
 
+    from scar.cli.recipes import read_yaml_text
+
+    text = read_yaml_text(path)
     try:
         # Not yaml.safe_load: YAML 1.1 takes 1e-5 for a string.
-        return from_config(get_loader("yaml")(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return from_config(get_loader("yaml")(text))
+    except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {error}") from None
-    except InputError as error:
+    except (ValueError, OverflowError) as error:  # InputError among them
         raise InputError(f"{path}: {error}") from None
 
 

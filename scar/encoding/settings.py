@@ -40,6 +40,10 @@ class TextSettings:
                 raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
             if value > most:
                 raise InputError(f"{name} must be at most {most:,}, got {value!r}")
+        if not isinstance(self.token_types, bool):
+            raise InputError(f"token_types must be true or false, got {self.token_types!r}")
+        if strange := [name for name, text in vars(self.template).items() if not isinstance(text, str)]:
+            raise InputError(f"template: {strange[0]} must be a text")
         for name, known in (
             ("instruction", CUTS),
             ("dialogue", CUTS),

@@ -106,7 +106,7 @@ def _planned(chunk: Chunk, rows: Iterator[Row], place: str) -> Iterator[Row]:
     if left:
         raise InputError(
             f"{place}: changed while it was read: from line {chunk.line} on there are {chunk.rows - left} rows, "
-            f"where {chunk.rows} were planned; score it again with --overwrite"
+            f"where {chunk.rows} were planned; the same command looks at it again, and says what differs"
         )
 
 

@@ -194,7 +194,18 @@ def _folder(folder: Path) -> list[PoolFile]:
     ]
     if not inside:
         raise InputError(f"{folder}: no pool files in this folder (looked for {', '.join(SUFFIXES)})")
+    _tell_links(folder, inside)
     return [_file(path, path.relative_to(folder)) for path in inside]
+
+
+def _tell_links(folder: Path, files: Sequence[Path]) -> None:
+    """Say of files that stand elsewhere that they are read: whoever made the folder chose them."""
+    linked = [
+        path for path in files if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
+    ]
+    if linked:
+        first = f"{linked[0]} -> {linked[0].resolve()}"
+        log.info("%s: %d files are links out of the folder, and are read: %s", folder, len(linked), first)
 
 
 def _is_pool(path: Path, folder: Path) -> bool:
@@ -222,8 +233,10 @@ def _saved_files(state: Path) -> set[str]:
     """Give the files of a saved data set. Raises InputError where one of them is not there."""
     try:
         names = {str(file["filename"]) for file in json.loads(state.read_bytes())["_data_files"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{state}: not the state of a saved data set ({error})") from None
+    if elsewhere := sorted(name for name in names if Path(name).name != name or "\0" in name):
+        raise InputError(f"{state}: {elsewhere[0]!r} is not a file of this folder")
     if gone := sorted(name for name in names if not (state.parent / name).is_file()):
         raise InputError(f"{state.parent}: the saved data set is not whole: {gone[0]} is missing")
     return names

@@ -52,7 +52,9 @@ def damage(place: str) -> Iterator[None]:
         # A length that was forged, or a row group that this machine cannot hold.
         raise InputError(f"{place}: damaged, or made for more memory than there is: {_line(error)}") from None
     except OSError as error:
-        if error.errno is not None:
+        if error.errno is not None and error.filename:
             raise
+        if error.errno is not None:  # a disk that fails while it is read names no file
+            raise OSError(error.errno, error.strerror, place) from None
         # Arrow's own readers report a broken stream as an OSError without a number.
         raise InputError(f"{place}: damaged: {_line(error)}") from None

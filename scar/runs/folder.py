@@ -88,7 +88,7 @@ class Disk:
     def prepare(self) -> None:
         """Make the folders, and remove the temp files of a process that was killed."""
         make_folder(self.path)
-        for folder in (self.path, *map(self._inside, ROOMS)):
+        for folder in (self.path, *map(self._room, ROOMS)):
             folder.mkdir(exist_ok=True)
             for name in os.listdir(folder):
                 if half_written(name):
@@ -125,7 +125,7 @@ class Disk:
     def listing(self, under: str = "") -> dict[str, Listed]:
         """Scan a folder; a link is listed as what it is itself."""
         try:
-            with os.scandir(self._inside(under) if under else self.path) as entries:
+            with os.scandir(self._room(under) if under else self.path) as entries:
                 found = [
                     (entry.name, entry.stat(follow_symlinks=False))
                     for entry in entries
@@ -159,11 +159,15 @@ class Disk:
         return owners(self.path)
 
     def _inside(self, name: str) -> Path:
-        """Give a file's path. Raises InputError where a link leads out of the folder."""
-        first, _, rest = name.partition("/")
-        if (rest or name in ROOMS) and (self.path / first).is_symlink():
-            raise InputError(f"{self.path / first}: a link; a run folder holds its own folders")
-        return self.path / name
+        room, _, file = name.rpartition("/")
+        return self._room(room) / file if room else self.path / name
+
+    def _room(self, name: str) -> Path:
+        """Give the path of a folder of ours. Raises InputError where it is a link, which leads out of the run."""
+        path = self.path / name
+        if path.is_symlink():
+            raise InputError(f"{path}: a link; a run folder holds its own folders")
+        return path
 
 
 def open_folder(place: "str | Path | Folder") -> Folder:

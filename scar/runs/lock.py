@@ -147,13 +147,13 @@ def _acquired(path: Path, run: Path, *, shared: bool) -> int:
 
 
 def _opened(path: Path, flags: int) -> int:
-    """Open a lock file, and not what a link leads to: it will be written to."""
+    """Open a lock. Raises InputError for a link: what it leads to would be written over."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise InputError(f"{path}: a link; a lock is a file of the run folder: remove it") from None
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{path}: a link, not a lock of ours; remove it") from None
+        raise
 
 
 def _try(handle: int, *, shared: bool) -> bool:

@@ -62,7 +62,7 @@ class Plan:
         text = read_of(folder, PLAN, "this folder is not a run of `scar score`")
         try:
             raw = read_checked(text)
-            files = tuple(FileFacts(**file) for file in raw["files"])
+            files = tuple(_facts(file) for file in raw["files"])
             columns = tuple(raw["chunk_columns"])
             chunks = tuple(
                 _chunk(number, dict(zip(columns, row, strict=True)), files)
@@ -74,6 +74,13 @@ class Plan:
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(f"{folder.place}/{PLAN}: {_why_not(text, error)}") from None
+
+
+def _facts(told: Mapping[str, Any]) -> FileFacts:
+    facts = FileFacts(**told)
+    if not isinstance(facts.name, str) or not isinstance(facts.rows, int) or facts.rows < 0:
+        raise ValueError(f"a file of the pool is {dict(told)}")
+    return facts
 
 
 def _chunk(number: int, row: Mapping[str, int], files: tuple[FileFacts, ...]) -> Chunk:

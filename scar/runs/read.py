@@ -31,13 +31,19 @@ def require_finished(folder: Folder) -> Plan:
 def _opened(folder: Folder, index: int) -> Iterator[pq.ParquetFile]:
     name = f"{folder.place}/{data_name(index)}"
     try:
-        with folder.open(data_name(index)) as stream, pq.ParquetFile(stream) as file:
+        with (
+            folder.open(data_name(index)) as stream,
+            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+        ):
             yield file
     except FileNotFoundError:
         raise InputError(
             f"{name}: missing; the run folder is damaged: `scar verify {folder.place}`"
         ) from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise
+        # Arrow reports some damage as an OSError without a number.
         raise InputError(f"{name}: damaged ({error}): `scar verify {folder.place}` makes it anew") from None
 
 

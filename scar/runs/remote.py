@@ -88,6 +88,8 @@ class Remote:
         self._url, self._system, self._root = url, system, path.rstrip("/")
         self._seconds = seconds or leases.SECONDS
         self._lease: Lease | None = None
+        # s3fs asks for the size of an object that it might read in parts: a small one is one request without that.
+        self._whole = {"max_concurrency": 1} if url.startswith("s3") else {}
 
     @property
     def place(self) -> str:
@@ -131,7 +133,7 @@ class Remote:
         for start in range(0, len(names), AT_ONCE):
             paths = [self._path(name) for name in names[start : start + AT_ONCE]]
             with self._told(names[start]):
-                found = self._system.cat(paths, on_error="return")
+                found = self._system.cat(paths, on_error="return", **self._whole)
                 yield from [_content(found[path]) for path in paths]
 
     def names(self) -> set[str] | None:

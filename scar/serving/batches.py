@@ -41,6 +41,8 @@ def run_batches(
             feeds = (tokens.feeds(texts, pad_id, width) for texts in _noted(source, fed))
             for some in engine.stream(outputs, feeds):
                 yield _counted(fed.popleft(), some)
+            if fed:
+                raise RunError(f"the engine gave no results for {len(fed)} batches")
             return
         except Exception as error:  # the libraries share no class of error
             if not is_out_of_memory(error):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scar.bundle import CANARIES, TOKENIZER, Bundle
 from scar.encoding import PairEncoder, Pairs
-from scar.errors import RunError
+from scar.errors import InputError, RunError
 from scar.files import read_json
 from scar.records import Turn
 from scar.serving.models import Model
@@ -40,6 +40,8 @@ ALLOWED = {
     "int8": 1.0,
 }
 """How far a canary's score may be off in each precision, in standard deviations of the gate's rows."""
+MOST = 100
+"""Canaries at most: they are run after every chunk."""
 FLOOR = 1e-5
 """Rounding of fp32, for each unit of the score where that is above one: allowed whatever the spread."""
 
@@ -96,8 +98,25 @@ def _known(bundle: Bundle) -> dict[str, Any] | None:
     graphs = (bundle.graphs.reference, *bundle.graphs.beside, TOKENIZER)
     if not bundle.has(CANARIES) or not all(map(bundle.has, graphs)):
         return None
-    known: dict[str, Any] = read_json(bundle.path / CANARIES, "run `scar export` again")
+    known = read_json(bundle.path / CANARIES, "run `scar export` again")
+    if not _is_known(known):
+        raise InputError(f"{bundle.path / CANARIES}: not texts and their scores; run `scar export` again")
     return known if known["made_for"] == made_for(bundle.ranker, bundle.digest(*graphs)) else None
+
+
+def _is_known(told: Any) -> bool:
+    """Tell whether a value is what `write_canaries` writes: a few short texts, and a number for each."""
+    if not isinstance(told, dict) or not {"texts", "scores", "sigma", "made_for"} <= told.keys():
+        return False
+    texts, numbers = told["texts"], told["scores"]
+    if not isinstance(texts, list) or not isinstance(numbers, list) or not 0 < len(texts) <= MOST:
+        return False
+    pairs = all(isinstance(pair, list) and list(map(type, pair)) == [str, str] for pair in texts)
+    return (
+        pairs
+        and len(numbers) == len(texts)
+        and all(type(number) in (int, float) for number in (*numbers, told["sigma"]))
+    )
 
 
 def _sigma(bundle: Bundle) -> float:

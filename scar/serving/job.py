@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from scar.bundle import Bundle
 from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, cut, find, recorded
@@ -111,22 +113,23 @@ class Job:
 def _depends_on(scorer: Scorer) -> dict[str, Any]:
     choice = scorer.choice
     return {
-        "files": scorer.files(),
         "engine": choice.engine,
         "precision": choice.precision,
         "graph": choice.graph,
         "batch_tokens": scorer.scoring.batch_tokens,
+        "files": dict(scorer.files),
     }
 
 
 def versions_of(scorers: Sequence[Scorer]) -> dict[str, str]:
     """Give the versions of what makes the scores: with another one they may differ in the last digits."""
     engines = {package for scorer in scorers for package in ENGINE_PACKAGES[scorer.choice.engine]}
-    return {
-        name: version for name, version in versions().items() if name in {"scar-rank", "tokenizers", *engines}
-    }
+    have = versions() | {"pyarrow": pa.__version__}
+    return {name: version for name, version in have.items() if name in {*READING, *engines}}
 
 
+READING = ("scar-rank", "tokenizers", "pyarrow")
+"""The packages that read a pool, cut texts into tokens and write the sidecar."""
 ENGINE_PACKAGES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "openvino": ("openvino",),

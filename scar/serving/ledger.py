@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scar.errors import InputError
 from scar.records import SetAside
 from scar.runs import (
     CHUNKS,
@@ -53,8 +53,14 @@ class Counts:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> "Counts":
-        """Read them where they stand among other fields."""
-        return cls(**{each.name: raw[each.name] for each in fields(cls)})
+        """Read them where they stand among other fields. KeyError or TypeError where one is missing, or no count."""
+        values = {each.name: raw[each.name] for each in fields(cls)}
+        for name, value in values.items():
+            wanted = type(getattr(cls(), name))
+            counts = value.values() if isinstance(value, dict) else [value]
+            if type(value) is not wanted or not all(type(count) is int for count in counts):
+                raise TypeError(f"{name} is {value!r}")
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,9 @@ def commit(
     """
     sheet = io.BytesIO()
     # The text-like columns get no statistics: a long value in a page header can make a file unreadable.
-    pq.write_table(table, sheet, compression="zstd", write_statistics=["row", "line"])
+    pq.write_table(
+        table, sheet, compression="zstd", write_statistics=["row", "line"], write_page_checksum=True
+    )
     lines = "".join(json.dumps(_line(item), ensure_ascii=False) + "\n" for item in set_aside).encode()
     files = {data_name(index): sheet.getbuffer(), set_aside_name(index): memoryview(lines)}
     for name, content in files.items():
@@ -166,7 +174,14 @@ def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Do
 
 def join_set_aside(folder: Folder, plan: Plan) -> None:
     """Join the chunks' set-aside rows into one file, in pool order."""
+    sizes = folder.listing(SET_ASIDE_PARTS)
+    names = [set_aside_name(chunk.index) for chunk in plan.chunks]
+    names = [name for name in names if name not in sizes or sizes[name].bytes]  # most are empty
     with folder.writing(SET_ASIDE) as out:
-        for chunk in plan.chunks:
-            with folder.open(set_aside_name(chunk.index)) as part:
-                shutil.copyfileobj(part, out)
+        # Many small files: a store is asked for several at a time.
+        for name, part in zip(names, folder.read_all(names), strict=True):
+            if part is None:
+                raise InputError(
+                    f"{folder.place}/{name}: missing: `scar verify {folder.place}` makes it anew"
+                )
+            out.write(part)

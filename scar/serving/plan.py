@@ -169,7 +169,7 @@ def asked_before(plan: Plan) -> tuple[Reading, Scoring]:
     try:
         reading, scoring = plan.settings["reading"], plan.settings["scoring"]
         return Reading(**reading), replace(Scoring(**scoring), carry=tuple(scoring["carry"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the plan's settings are those of another version ({error}): score the pool again"
         ) from None

@@ -49,7 +49,7 @@ class RunReport:
     counts: Counts
     """Of the whole run, or of the whole shard, however often it was begun."""
     seconds: float
-    """Of the last time that it was begun: reading to committing, planning and loading left out."""
+    """Of the last time that it was begun: reading to committing, without planning (with workers: with their start)."""
     rows_scored: int
     """Input rows that were done in these seconds."""
     padding: float
@@ -122,14 +122,15 @@ def finished_before(folder: Folder) -> RunReport:
         return RunReport(
             folder.place,
             Counts.of(old),
-            old["seconds"],
-            old["rows_scored"],
-            old["padding"],
-            old["choice"],
-            True,
-            old["versions"],
+            seconds=float(old["seconds"]),
+            rows_scored=int(old["rows_scored"]),
+            padding=float(old["padding"]),
+            choice=dict(old["choice"]),
+            already=True,
+            versions=dict(old["versions"]),
+            batch_tokens=dict(old["batch_tokens"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
             f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}` makes it anew"
         ) from None

@@ -54,12 +54,15 @@ class Scorer:
         encoder: PairEncoder,
         model: Model,
         scoring: Scoring,
+        files: Mapping[str, str],
         canaries: Canaries | None = None,
     ) -> None:
+        """`files` gives the SHA-256 of the bundle's files that a score depends on, by name."""
         self.bundle = bundle
         self.choice = choice
         self.encoder = encoder
         self.scoring = scoring
+        self.files = files
         self.calibration = calibration_of(bundle)
         self._model = model
         self._canaries = canaries
@@ -86,6 +89,7 @@ class Scorer:
             batch_tokens=scoring.batch_tokens or own.batch_tokens,
             chunk_rows=scoring.chunk_rows or own.chunk_rows,
         )
+        depends = _depends_on(bundle, choice)
         encoder = PairEncoder.of_bundle(bundle)
         model = load_model(
             bundle.path,
@@ -95,7 +99,9 @@ class Scorer:
             batch_tokens=scoring.batch_tokens,
             runtime=Runtime(choice.engine, choice.precision, scoring.device, scoring.threads),
         )
-        return cls(bundle, choice, encoder, model, scoring, Canaries.of(bundle, encoder, model))
+        if _depends_on(bundle, choice) != depends:
+            raise InputError(f"{bundle.path}: changed while it was loaded: start again")
+        return cls(bundle, choice, encoder, model, scoring, depends, Canaries.of(bundle, encoder, model))
 
     @property
     def name(self) -> str:
@@ -106,12 +112,6 @@ class Scorer:
     def model(self) -> Model:
         """The graphs, ready to run."""
         return self._model
-
-    def files(self) -> dict[str, str]:
-        """Give the hashes of the bundle's files that a score depends on."""
-        graph = self.choice.graph
-        model = (graph, *self.bundle.graphs.beside) if graph else (WEIGHTS, "config.json")
-        return self.bundle.digest("ranker.json", "tokenizer.json", *model)
 
     def score(self, rows: Iterable[RecordLike], *, strict: bool = False) -> NDArray[np.float32]:
         """Score records or plain rows: shape (n,), higher is better, in input order.
@@ -191,6 +191,12 @@ def _refuse_constant(scores: NDArray[np.float32], pairs: Pairs) -> None:
         raise RunError(
             f"the engine gave one and the same score, {scores[finite[0]]:g}, for {len(seen)} pairs that all differ"
         )
+
+
+def _depends_on(bundle: Bundle, choice: Choice) -> dict[str, str]:
+    """Give the hashes of the files that a score depends on, as the manifest has them now."""
+    model = (choice.graph, *bundle.graphs.beside) if choice.graph else (WEIGHTS, "config.json")
+    return bundle.digest("ranker.json", "tokenizer.json", *model)
 
 
 def _record(row: RecordLike, number: int) -> Record | SetAside:

@@ -100,6 +100,8 @@ class Session:
                 counts.add(answer.counts)
                 self.watch.batch(rows[answer.chunk], answer.meter.tokens, answer.meter.padded)
                 self.watch.chunk(counts)
+        for file in self.job.files:
+            self.job.refuse_changed(file)
         return meter
 
     def _stage(self, chunks: int) -> Workers | Threads:

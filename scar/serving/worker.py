@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 from scar.bundle import Bundle
+from scar.errors import InputError
+from scar.files import sha256
 from scar.pools import Chunk
 from scar.records import Record
 from scar.serving.answers import encode_records
@@ -22,8 +24,8 @@ from scar.serving.scorer import Scorer
 from scar.serving.shares import Share
 from scar.settings import Scoring
 
-Spec = tuple[Bundle, Choice, Scoring]
-"""What a scorer is loaded from."""
+Spec = tuple[Bundle, Choice, Scoring, Mapping[str, str]]
+"""What a scorer is loaded from, and the hashes of the files that it must find there."""
 PR_SET_PDEATHSIG = 1
 MASKED = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
@@ -64,10 +66,15 @@ def work(pipe: "Connection[Message, Task]", share: Share, specs: Sequence[Spec])
 
 def _load(specs: Sequence[Spec], share: Share) -> list[Scorer]:
     """Load the scorers, their threads those of the share."""
-    return [
-        Scorer.chosen(bundle, choice, replace(scoring, threads=share.threads, workers=0))
-        for bundle, choice, scoring in specs
-    ]
+    scorers = []
+    for bundle, choice, scoring, files in specs:
+        scorers.append(Scorer.chosen(bundle, choice, replace(scoring, threads=share.threads, workers=0)))
+        # A worker that takes a dead one's place may come days later.
+        if changed := [name for name, known in files.items() if sha256(bundle.path / name) != known]:
+            raise InputError(
+                f"{bundle.path / changed[0]}: changed since the run began: put the old one back, and go on"
+            )
+    return scorers
 
 
 class _Tell:

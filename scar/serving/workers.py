@@ -38,7 +38,7 @@ class Workers:
         What was told of a chunk that must be tried again is taken back by negative numbers.
         """
         context = multiprocessing.get_context("spawn")
-        specs = [(scorer.bundle, scorer.choice, scorer.scoring) for scorer in scorers]
+        specs = [(s.bundle, s.choice, s.scoring, dict(s.files)) for s in scorers]
         self._processes = [Process(context, share, specs, stall) for share in shares]
         self._on_batch = on_batch
         self._stall = stall
@@ -121,7 +121,10 @@ class _Attempt:
                 todo += reversed(rest)
                 if not rest:
                     self._give_up(piece, crashed, str(died))
-        return self._scored(answers or [self._ask(Piece(0, 0))], crashed)
+        try:
+            return self._scored(answers or [self._ask(Piece(0, 0))], crashed)
+        except Lost as lost:
+            return Failed(self._work.chunk, f"a worker died of no record at all ({lost})")
 
     def _scored(self, answers: Sequence[Answer], crashed: dict[int, str]) -> Scored:
         scores = joined([answer.scores for answer in answers])

@@ -62,8 +62,8 @@ class Scoring:
 
     def fingerprint(self) -> dict[str, Any]:
         """Give the settings that may change an output byte; what the gates led to, a plan has by itself."""
-        # An engine's batches stand beside what is said of each ranker: they may be the engine's own.
-        apart = (*HERE, "batch_tokens", "gates")
+        # What these led to stands beside what is said of each ranker: they may leave the choice to us.
+        apart = (*HERE, "engine", "precision", "graph", "batch_tokens", "gates")
         return {name: value for name, value in asdict(self).items() if name not in apart}
 
     def given(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 from scar.errors import InputError
@@ -85,7 +86,7 @@ def check_ranges(settings: Any, at_least_one: tuple[str, ...], not_negative: tup
     rules: list[tuple[str, Fits, str]] = [(name, lambda v: v >= 1, "at least 1") for name in at_least_one]
     rules += [(name, lambda v: v >= 0, "0 or more") for name in not_negative]
     rules += [(name, lambda v: 0 <= v < 1, "from 0 to below 1") for name in _SHARES]
-    rules += [("lr", lambda v: v > 0, "above 0"), ("clip", lambda v: v > 0, "above 0")]
+    rules += [("lr", lambda v: 0 < v < inf, "above 0, and finite"), ("clip", lambda v: v > 0, "above 0")]
     rules += [("dropout", lambda v: v is None or 0 <= v < 1, "from 0 to below 1")]
     rules += [("patience", lambda v: v is None or v >= 1, "at least 1")]
     for name, fits, wanted in rules:

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,11 @@ def load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenize
     tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"{folder}: no fast tokenizer; scoring without transformers needs one")
+    templates = tokenizer.chat_template
+    # Each becomes a file of its name where the tokenizer is saved.
+    for name in templates if isinstance(templates, dict) else ():
+        if not re.fullmatch(r"[\w-]+", str(name)):
+            raise InputError(f"{folder}: {name!r} is not the name of a chat template")
     return cast(PreTrainedTokenizerFast, tokenizer)
 
 

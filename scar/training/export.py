@@ -1,7 +1,6 @@
 """Bundle -> ONNX graphs, each behind its gate. A graph that fails is not written."""
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from scar.bundle import CANARIES, GATE_ROWS, GATES, TOKENIZER, TOKENIZER_CHECK, 
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
 from scar.files import read_json, sha256, write_json
+from scar.folders import own_folder
 from scar.serving.canaries import made_for, write_canaries
 from scar.serving.engines import Runtime
 from scar.serving.gates import Reference, is_trained, load_gate_rows
@@ -54,8 +54,7 @@ def export(
     ranker = load_ranker(bundle)
     model = torch_model(ranker, encoder.settings.pad_id, BATCH_TOKENS)
     reference = Reference.of(model, pairs, encoder, trained=is_trained(bundle.ranker))
-    with tempfile.TemporaryDirectory(dir=bundle.path.parent, prefix=f".{bundle.path.name}.export") as temp:
-        folder = Path(temp)
+    with own_folder(bundle.path.absolute().parent, f".{bundle.path.name}.export-") as folder:
         write_graphs(ranker, folder, token_types=encoder.settings.token_types)
         records = [gated(kind.reference, kind, folder, reference, encoder.settings.pad_id)]
         if records[0]["passed"]:

@@ -68,13 +68,8 @@ def launcher(forward: Callable[[Sequence[str], Feeds], list[Tensor]], device: to
     """Give the function that starts a batch on a device and returns what waits for its results."""
 
     def launch(outputs: Sequence[str], feeds: Feeds) -> Callable[[], Arrays]:
-        try:
-            with torch.inference_mode(), _at(device):
-                return _fetched(forward(outputs, feeds), device)
-        except torch.OutOfMemoryError:
-            raise InputError(
-                f"--device {device}: too little memory for a batch: give fewer --batch_tokens"
-            ) from None
+        with torch.inference_mode(), _at(device):
+            return _fetched(forward(outputs, feeds), device)
 
     return launch
 

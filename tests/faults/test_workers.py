@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -262,3 +263,20 @@ def test_two_workers_keep_the_pools_order_and_set_aside_what_kills(pool, bundle,
     assert near(tmp_path / "run", clean, {37})["reason"][37] == "crashed"
     summary = json.loads((tmp_path / "run" / "run.json").read_text())
     assert summary["set_aside"] == {"crashed": 1} and summary["scored"] == 69
+
+
+def test_a_worker_that_takes_a_dead_one_s_place_refuses_a_bundle_that_changed_since(bundle, tmp_path):
+    own = Path(shutil.copytree(bundle, tmp_path / "own"))
+    pool = write_jsonl(tmp_path / "pool.jsonl", [*pool_rows(6), {"instruction": "i", "response": "POISON"}])
+    # The bundle is trained anew, say: another ranker.json, and a manifest that fits it.
+    deed = (
+        "import json; from scar.bundle import Bundle, MANIFEST, seal; "
+        f"own = Path({str(own)!r}); ranker = json.loads((own / 'ranker.json').read_text()); "
+        "(own / 'ranker.json').write_text(json.dumps({**ranker, 'seed': 99})); (own / MANIFEST).unlink(); seal(own); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    patch = FATAL.format(word="POISON", deed=deed)
+    done = drive(tmp_path, *score(pool, own, tmp_path / "run", "--workers", 1), patch=patch)
+    assert done.returncode == 1, done.err
+    assert "ranker.json: changed since the run began" in done.err
+    assert not list((tmp_path / "run" / "ledger").iterdir())

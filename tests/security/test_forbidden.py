@@ -134,8 +134,10 @@ BAD = {
     "pytorch-lightning": ["2.6.2", "2.6.3", "2.6.5"],
     "torch": ["2.5.1", "2.9.1"],
     "onnx": ["1.17", "1.20.1"],
+    "jsonargparse": ["4.40", "4.51"],
 }
-"""Malicious releases; code from a checkpoint; weights_only that is not kept; external data that follows links."""
+"""Malicious releases; code from a checkpoint; weights_only that is not kept; external data that follows links; no means
+to keep a recipe from importing what it names."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WANTED = [
     Requirement(line)
@@ -145,7 +147,7 @@ WANTED = [
 PINNED = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["lightning", "torch", "onnx"])
+@pytest.mark.parametrize("name", ["lightning", "torch", "onnx", "jsonargparse"])
 def test_no_requirement_lets_a_bad_release_in(name):
     found = [requirement for requirement in WANTED if requirement.name == name]
     assert found

@@ -220,3 +220,13 @@ def test_scores_are_those_of_enough_memory(name, request):
         setattr(scorer.model, part, engine)
     np.testing.assert_allclose(scorer.score(rows), want, atol=1e-5)
     assert all(engine.failed for engine in tight.values()) and scorer.model.batch_tokens == 64
+
+
+def test_an_engine_that_gives_no_results_for_some_batches_stops_the_run():
+    class Short(Small):
+        def stream(self, outputs, some):
+            yield from list(super().stream(outputs, some))[:-1]
+
+    each = [np.asarray([number]) for number in range(3)]
+    with pytest.raises(RunError, match="no results for 1 batches"):
+        list(run_batches(Short(100), ["score"], lists([1, 2, 3]), each, pad_id=0, budget=TokenBudget(100)))

@@ -43,7 +43,7 @@ def test_export_writes_the_reference_graphs_scores_and_their_spread(name, reques
     gate = scorer.model.score(load_gate_rows(folder / "gate_rows.npz"))
     assert told["sigma"] == pytest.approx(float(gate.astype(np.float64).std()), rel=1e-3)
     assert CANARIES in json.loads((folder / MANIFEST).read_bytes())["files"]
-    assert CANARIES not in scorer.files()
+    assert CANARIES not in scorer.files
 
 
 def test_a_bundle_whose_engine_gives_other_scores_is_not_loaded(bundle, tmp_path):

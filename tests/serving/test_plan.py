@@ -84,7 +84,7 @@ def test_the_same_run_goes_on_and_keeps_what_is_done(folder, job):
         (lambda job, pool, tmp_path: job(carry=("source",)), "scoring.carry"),
         (lambda job, pool, tmp_path: job(reading=Reading(format="plain")), "reading.format"),
         (lambda job, pool, tmp_path: job(where=pool / "a.jsonl"), "pool.b.jsonl"),
-        (lambda job, pool, tmp_path: job(graph="reference"), "scoring.graph"),
+        (lambda job, pool, tmp_path: job(graph="reference"), "ranker.style.graph"),
     ],
 )
 def test_another_run_is_refused_by_its_field(folder, job, pool, tmp_path, change, field):

@@ -107,7 +107,7 @@ def test_a_non_finite_score_is_run_alone_and_then_given_up(scorer, rows):
             return scores
 
     want = scorer._model.score(pairs)
-    sick = Scorer(scorer.bundle, scorer.choice, scorer.encoder, Sick(), scorer.scoring)
+    sick = Scorer(scorer.bundle, scorer.choice, scorer.encoder, Sick(), scorer.scoring, scorer.files)
     found = sick.score_pairs(pairs)
     assert sick._model.alone == 2
     assert np.isnan(found.scores).tolist() == [n == 5 for n in range(8)]

@@ -64,7 +64,7 @@ def _as_asked(scoring: Scoring, choice: dict[str, str]) -> None:
 def by_way(job: Job, folder: Path) -> Timing:
     """Read, tokenise and score a pool as a run does, its texts batched in another way; nothing is committed."""
     own = Scorer.load(job.bundle, Scoring(**job.scoring))
-    scorer = Scorer(own.bundle, own.choice, own.encoder, WAYS[job.way](own.model), own.scoring)
+    scorer = Scorer(own.bundle, own.choice, own.encoder, WAYS[job.way](own.model), own.scoring, own.files)
     files, plan, tokens = find(job.pool), Plan.read(open_folder(job.like)), _Tokens()
     reader = RowReader(files, Reading(**job.reading))
     started = time.perf_counter()

@@ -4,8 +4,9 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
-import warnings
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,25 +18,51 @@ from scar.runs import Folder, Plan
 from scar.serving.cluster.actor import Actor
 from scar.serving.cluster.order import Answer, Order, chunk_of
 from scar.serving.job import Job
-from scar.serving.ledger import digest, done
+from scar.serving.ledger import Counts, digest, done
+from scar.serving.pipeline import Meter, where
 from scar.settings import Cluster
 
 TOGETHER = 2
 """Chunks that an actor has under way: one is read and tokenised while the engines run the other."""
-RETRIES = 3
-"""How often a chunk is tried again after its actor or node died; then it is the chunk that kills."""
+TRIES = 4
+"""How often a chunk is begun, its actor or node having died before it was done; then it is the chunk that kills."""
+
+REACH = 10.0
+"""Seconds that the head of a cluster has to answer."""
+
+
+class Tally:
+    """Counts the tries of each chunk; an actor beside the driver. Ray itself tries again without end."""
+
+    def __init__(self) -> None:
+        self._tries: Counter[int] = Counter()
+
+    def begin(self, chunk: int) -> int:
+        """Count one more."""
+        self._tries[chunk] += 1
+        return self._tries[chunk]
 
 
 class Udf:
     """What Ray Data makes one of in each actor."""
 
-    def __init__(self, order: Order) -> None:
-        self._actor = Actor(order)
+    def __init__(self, order: Order, tally: Any) -> None:
+        self._actor, self._tally = Actor(order), tally
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score the chunks of a batch: it has one."""
-        answers = [self._actor.score(chunk_of(str(chunk))) for chunk in batch["chunk"]]
-        return {"answer": [answer.written() for answer in answers]}
+        return {"answer": [self._score(chunk_of(str(chunk))).written() for chunk in batch["chunk"]]}
+
+    def _score(self, chunk: Chunk) -> Answer:
+        import ray
+
+        if ray.get(self._tally.begin.remote(chunk.index)) <= TRIES:
+            return self._actor.score(chunk)
+        why = (
+            f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed? Where a row kills its process, "
+            "`scar score --workers 1` finds it, and sets it aside"
+        )
+        return Answer(chunk.index, Counts(), Meter(), why)
 
 
 def score_on_ray(
@@ -55,7 +82,9 @@ def score_on_ray(
         except ray.exceptions.RayTaskError:
             raise  # a fault of ours, with its traceback
         except ray.exceptions.RayError as error:
-            raise RunError(_gave_up(error)) from None
+            raise RunError(
+                f"the cluster failed ({type(error).__name__}: {_first_line(error)}); the same command goes on"
+            ) from None
     folder.prepare()  # what actors that died had begun to write
     there = done(folder, plan, [chunk.index for chunk in left]).chunks
     if lost := [chunk.index for chunk in left if chunk.index not in there]:
@@ -80,21 +109,24 @@ def _answers(ray: Any, order: Order, left: Sequence[Chunk], cluster: Cluster) ->
         max_tasks_in_flight_per_actor=TOGETHER,
         enable_true_multi_threading=True,
     )
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # of an argument that goes with Ray 2.64, which the extra ends before
-        answers = chunks.map_batches(
-            Udf,
-            fn_constructor_args=(order,),
-            batch_size=1,
-            batch_format="numpy",
-            compute=pool,
-            num_cpus=cluster.cpus_per_actor,
-            num_gpus=cluster.gpus_per_actor or None,
-            # Ray Data restarts actors without end. A chunk has its number of tries, lest it kill them without end.
-            max_task_retries=RETRIES,
-        )
+    answers = chunks.map_batches(
+        Udf,
+        fn_constructor_args=(order, _tally(ray)),
+        batch_size=1,
+        batch_format="numpy",
+        compute=pool,
+        num_cpus=cluster.cpus_per_actor,
+        num_gpus=cluster.gpus_per_actor or None,
+    )
     return iter(answers.iter_rows())
+
+
+def _tally(ray: Any) -> Any:
+    """Begin a tally on the driver's own node: it is lost with the driver only."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 @contextmanager
@@ -113,7 +145,7 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs, it also raises
     _begin(ray, cluster)
     try:
         yield ray
@@ -124,6 +156,7 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
 def _begin(ray: Any, cluster: Cluster) -> None:
     address = cluster.ray_address or os.environ.get("RAY_ADDRESS") or "local"
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    _reach(address)
     in_main = threading.current_thread() is threading.main_thread()
     ours = signal.getsignal(signal.SIGTERM)
     try:
@@ -137,11 +170,15 @@ def _begin(ray: Any, cluster: Cluster) -> None:
             signal.signal(signal.SIGTERM, ours)  # Ray takes it, and ends the process without a word
 
 
-def _gave_up(error: Exception) -> str:
-    return (
-        f"the cluster gave up on a chunk after {RETRIES} retries ({type(error).__name__}: {_first_line(error)}); the "
-        "same command goes on. Where a row kills its process, `scar score --workers 1` finds it, and sets it aside"
-    )
+def _reach(address: str) -> None:
+    """Raise InputError where nobody answers at an address: Ray itself tries for minutes, and then aborts."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"--ray-address {address}: no cluster to be had there: {error}") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -24,8 +24,8 @@ class Order:
     """All that an actor needs to score chunks as the driver would, anywhere."""
 
     pool: tuple[str, ...]
-    files: Mapping[str, int]
-    """Name -> size, as planned."""
+    files: Mapping[str, tuple[str, int, str]]
+    """Name -> the stamp that the driver sees; size and hash as planned."""
     bundles: tuple[str, ...]
     reading: Reading
     scoring: Scoring
@@ -48,7 +48,7 @@ class Order:
             raise RunError(f"{folder.place}: nobody holds its lock")
         return cls(
             job.pool,
-            {file.name: file.bytes for file in plan.files},
+            {file.name: (job.stamps[file.name], file.bytes, file.sha256) for file in plan.files},
             tuple(str(bundle.path.absolute()) for bundle in job.bundles),
             job.reader.reading,
             replace(job.scoring, gates=gates, threads=job.scoring.threads or threads),
@@ -94,9 +94,9 @@ def chunk_of(text: str) -> Chunk:
 
 def holder(folder: Folder) -> Holder | None:
     """Say who holds a run folder, by what stands in its lock; None where that is not to be read."""
+    (content,) = folder.read_all([LOCK])
     try:
-        with folder.open(LOCK) as stream:
-            note = json.loads(stream.read())
+        note = json.loads(content or b"")
         return tuple(note.get(name) for name in ("pid", "host", "since", "token"))
-    except (FileNotFoundError, ValueError, AttributeError):
+    except (ValueError, AttributeError):
         return None

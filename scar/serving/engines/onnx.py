@@ -67,7 +67,7 @@ class OnnxRuntime:
         try:
             result: Arrays = self._session.run(list(outputs), dict(feeds))
         except failures() as error:
-            raise RunError(" ".join(str(error).split())[:500]) from None
+            raise RunError(" ".join(str(error).split())[:2000]) from None
         return result
 
     def stream(self, outputs: Sequence[str], batches: Iterable[Feeds]) -> Iterator[Arrays]:

@@ -62,7 +62,7 @@ class OpenVino:
         try:
             request.infer(dict(feeds), share_inputs=True)
         except RuntimeError as error:
-            raise RunError(" ".join(str(error).split())[:500]) from None
+            raise RunError(" ".join(str(error).split())[:2000]) from None
         # Copies: the request writes its next results to the same memory.
         return [np.array(request.get_tensor(name).data, dtype=np.float32) for name in outputs]
 

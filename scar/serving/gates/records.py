@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scar.bundle import GATES, RANKER, Bundle, changing
+from scar.bundle import GATES, RANKER, Bundle, changing, is_record
 from scar.errors import InputError
 from scar.files import read_json, write_json
 
@@ -57,6 +57,6 @@ def add_records(bundle: Bundle, records: Sequence[dict[str, Any]], file: Path | 
 def _read(file: Path) -> list[dict[str, Any]]:
     found = read_json(file, "`scar gate BUNDLE --gates FILE` writes it")
     records = found.get("records") if isinstance(found, dict) else None
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+    if not isinstance(records, list) or not all(map(is_record, records)):
         raise InputError(f"--gates {file}: no file of `scar gate`: it holds no list of records")
     return records

@@ -1,0 +1,202 @@
+"""A Ray of three nodes on this machine: one is taken away, the driver killed; the bytes are those of one process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scar.cli import main
+from scar.runs import LEDGER, LOCK
+from tests.make import pool_rows, write_jsonl
+from tests.pools.blocked import said
+
+ray = pytest.importorskip("ray")
+ROOT = Path(__file__).parent.parent.parent
+ROWS = [*pool_rows(236), b"{broken", {"instruction": "x", "response": None}]
+CHUNKS = 119
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
+OWN = ("run.json", ".inputs.json", LOCK)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three nodes of one processor each, by their own word; the driver joins the first."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+        nodes.add_node(**NODE)
+        nodes.add_node(**NODE)
+        yield nodes
+        nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    return write_jsonl(tmp_path_factory.mktemp("pool") / "a.jsonl", ROWS)
+
+
+def command(pool, bundle, out, *more):
+    return ["score", str(pool), "--ranker", str(bundle), "--out", str(out), "--chunk_rows", "2", *more]
+
+
+def files(run):
+    """Give the files of a run, but for what tells times and places."""
+    names = [path.relative_to(run).as_posix() for path in sorted(run.rglob("*")) if path.is_file()]
+    return {name: (run / name).read_bytes() for name in names if name not in OWN}
+
+
+@pytest.fixture(scope="module")
+def whole(pool, bundle, tmp_path_factory):
+    """The run of one process."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert main(command(pool, bundle, run)) == 0
+    assert len(list((run / LEDGER).iterdir())) == CHUNKS
+    return files(run)
+
+
+def begun(cluster, pool, bundle, run, *more):
+    """Begin a driver."""
+    there = ["--cluster", "ray", "--ray-address", cluster.address, *more]
+    return subprocess.Popen(
+        [sys.executable, "-m", "scar", *command(pool, bundle, run, *there)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until_done(driver, run, chunks):
+    """Wait for so many chunks in the ledger."""
+    deadline = time.monotonic() + 90
+    while not (run / LEDGER).is_dir() or len(list((run / LEDGER).glob("*.json"))) < chunks:
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ended(driver, code=0):
+    out, err = driver.communicate(timeout=150)
+    assert driver.returncode == code, out + err
+    return out + err
+
+
+@pytest.mark.slow
+def test_a_node_is_lost_and_a_driver_is_killed_and_no_byte_differs(cluster, pool, bundle, whole, tmp_path):
+    run = tmp_path / "killed"
+    driver = begun(cluster, pool, bundle, run, "--actors", "3")
+    until_done(driver, run, 12)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    before = len(list((run / LEDGER).glob("*.json")))
+    assert 12 <= before < CHUNKS and not (run / "run.json").exists()
+
+    # At once: the actors of the dead one may still be there.
+    driver = begun(cluster, pool, bundle, run, "--actors", "3")
+    until_done(driver, run, before + 12)
+    cluster.remove_node(list(cluster.worker_nodes)[0], allow_graceful=False)
+    assert len(list((run / LEDGER).glob("*.json"))) < CHUNKS
+    told = ended(driver)
+    assert "did not end well; taken over" in told and "rows were done before)" in told
+    assert "read 238 rows, 238 records: 236 scored, 2 set aside" in told
+    assert files(run) == whole
+    assert json.loads((run / "run.json").read_text())["records"] == 238
+    assert main(["verify", str(run), "--check"]) == 0
+    cluster.add_node(**NODE)
+
+
+@pytest.mark.slow
+def test_what_is_wrong_on_a_node_is_one_line_of_the_driver(cluster, pool, bundle, tmp_path):
+    """The user's fault exits with 2, as it would here: a bundle that is damaged once the driver has looked at it."""
+    run = tmp_path / "wrong"
+    code = (
+        "import sys, shutil\n"
+        "from scar.serving.cluster import on_ray\n"
+        "real = on_ray.Order.of\n"
+        "def late(job, *rest):\n"
+        "    order = real(job, *rest)\n"
+        "    shutil.rmtree(job.bundles[0].path)\n"
+        "    return order\n"
+        "on_ray.Order.of = late\n"
+        "from scar.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    import shutil
+
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    arguments = command(
+        pool, copy, run, "--cluster", "ray", "--ray-address", cluster.address, "--actors", "1"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("scar: error:")]
+    assert str(copy) in line and line.startswith(f"scar: error: on {os.uname().nodename}: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_chunk_that_kills_its_actor_ends_the_run_in_one_line(cluster, pool, bundle, tmp_path):
+    code = (
+        "import os, sys\n"
+        "from scar.serving.cluster import on_ray\n"
+        "class Udf(on_ray.Udf):\n"
+        "    def __init__(self, *given):\n"
+        "        super().__init__(*given)\n"
+        "        real = self._actor.score\n"
+        "        self._actor.score = lambda chunk: os._exit(1) if chunk.index == 7 else real(chunk)\n"
+        "on_ray.Udf = Udf\n"
+        "from scar.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    run = tmp_path / "kills"
+    arguments = command(
+        pool, bundle, run, "--cluster", "ray", "--ray-address", cluster.address, "--actors", "2"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 1, done.stderr
+    assert "scar: error: chunk 7 (a.jsonl, line 15): 4 actors died over it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (run / LEDGER / "00000007.json").exists() and not (run / "run.json").exists()
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_asked_to_stop_stops_within_ten_seconds(cluster, pool, bundle, whole, tmp_path):
+    run = tmp_path / "stopped"
+    driver = begun(cluster, pool, bundle, run, "--actors", "2")
+    until_done(driver, run, 5)
+    started = time.monotonic()
+    driver.send_signal(signal.SIGTERM)
+    told = ended(driver, 128 + signal.SIGTERM)
+    assert time.monotonic() - started < 10 and "the same command goes on" in told
+    assert not (run / "run.json").exists()
+
+
+def test_without_ray_the_extra_is_named():
+    code = (
+        "from scar.serving.cluster.on_ray import _connected\n"
+        "from scar.settings import Cluster\n"
+        "try:\n    _connected(Cluster('ray')).__enter__()\n"
+        "except InputError as error:\n    print(error)\n"
+    )
+    assert "--cluster ray needs the ray extra: pip install 'scar-rank[ray]'" in said(code, without=["ray"])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1:port"])
+def test_an_address_where_nobody_is_fails_in_one_line(pool, bundle, tmp_path, address, capsys):
+    flags = ["--cluster", "ray", "--ray-address", address]
+    assert main(command(pool, bundle, tmp_path / "run", *flags)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"scar: error: --ray-address {address}: no cluster to be had there: ")

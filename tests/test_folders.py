@@ -1,0 +1,68 @@
+"""Hidden folders of one process: cleaned up after whoever was killed, and nobody else."""
+
+import fcntl
+import os
+
+import pytest
+
+from scar.files import atomic
+from scar.folders import new_folder, own_folder
+
+PREFIX = ".out.new-"
+
+
+def test_it_is_there_for_the_block(tmp_path):
+    with own_folder(tmp_path, PREFIX) as folder:
+        (folder / "a").touch()
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_and_nothing_else(tmp_path):
+    (tmp_path / f"{PREFIX}deadbeef" / "new").mkdir(parents=True)
+    (tmp_path / f"{PREFIX}deadbeef" / "new" / "half").touch()
+    (tmp_path / f"{PREFIX}mine" / "thesis").mkdir(parents=True)
+    (tmp_path / f"{PREFIX}file").touch()
+    (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / f"{PREFIX}mine")
+    living = tmp_path / f"{PREFIX}livingon" / "new"
+    living.mkdir(parents=True)
+    handle = os.open(living.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with own_folder(tmp_path, PREFIX):
+        pass
+    os.close(handle)
+    assert sorted(path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()) == [
+        "file",
+        "link",
+        "livingon",
+        "mine",
+    ]
+
+
+def test_two_at_once_have_one_each(tmp_path):
+    with own_folder(tmp_path, PREFIX) as a, own_folder(tmp_path, PREFIX) as b:
+        assert a != b and a.is_dir() and b.is_dir()
+
+
+@pytest.mark.parametrize("name", ["[out]*", "out\n", "-out", "größe"])
+def test_any_name_will_do(tmp_path, name):
+    for content in ("old", "new"):
+        with new_folder(tmp_path / name, overwrite=True) as folder:
+            (folder / content).touch()
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_output_s_temp_file_never_leads_elsewhere(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / ".out.tmp").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match="symbolic links.*out"), atomic(tmp_path / "out") as stream:
+        stream.write(b"new")
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no-such-file"), atomic(tmp_path / "out"):
+        open(tmp_path / "no-such-file")
+    with pytest.raises(OSError, match="not a gzip file"), atomic(tmp_path / "out"):
+        raise OSError("not a gzip file")
