@@ -114,6 +114,8 @@ def verify(arguments: Sequence[str]) -> None:
 
     found = check(place)
     print_verified(found)
+    if not (found.finished or found.damaged):
+        print("the run is not finished: the same scar score goes on")
     if found.damaged:
         _mend(found, place, values)
 
