@@ -10,6 +10,7 @@ from scar.runs import (
     INPUTS,
     LEDGER,
     LOCK,
+    PASSING,
     PLAN,
     RUN,
     SET_ASIDE,
@@ -28,8 +29,9 @@ from scar.serving.job import RANKERS, Job
 from scar.serving.ledger import done
 from scar.settings import Reading, Scoring
 
-Existing = Literal["resume", "replace", "replace another"]
-"""What becomes of a run that stands in the folder: it goes on or is finished; it goes; it goes if it is another."""
+Existing = Literal["resume", "resume kept", "replace", "replace another"]
+"""What becomes of a run that stands in the folder: it goes on or is finished; so, and no flag replaces it; it goes; it
+goes if it is another."""
 
 
 def check_run(folder: Folder) -> None:
@@ -50,7 +52,9 @@ def _is_ours(folder: Folder, there: Set[str]) -> bool:
     done = [name for name in files if not half_written(name.rpartition("/")[2])]
     ended = (RUN, SET_ASIDE) if done else ()
     beside = [name for name in there if not (name.startswith(LOCK) or half_written(name))]
-    if not all(name in (*ROOMS, INPUTS, *ended) for name in beside) or not all(map(of_a_chunk, done)):
+    if not all(name in (*ROOMS, INPUTS, PASSING, *ended) for name in beside) or not all(
+        map(of_a_chunk, done)
+    ):
         return False
     return not done or any(map(_is_entry, folder.read_all([n for n in done if n.startswith(LEDGER)])))
 
@@ -68,7 +72,7 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
     Raises InputError where the folder holds another run, naming the field that differs.
     """
     if PLAN in (folder.names() or ()):
-        if existing != "replace" and (old := _same(folder, job, refuse=existing == "resume")):
+        if existing != "replace" and (old := _same(folder, job, _REMEDIES.get(existing))):
             folder.prepare()
             if _inputs(folder) != job.stamps:
                 _note_inputs(folder, job)
@@ -91,21 +95,28 @@ def planned(folder: Folder, job: Job) -> Plan:
         raise InputError(
             f"{folder.place}: no plan there; `scar plan` with the same pool, ranker and flags comes first"
         )
-    plan = _same(folder, job, refuse=True)
+    plan = _same(folder, job, _REMEDIES["resume"])
     assert plan
     return plan
 
 
-def _same(folder: Folder, job: Job, *, refuse: bool) -> Plan | None:
-    """Give the folder's plan where it is that of this very run, else None or an InputError that names what differs."""
+_REMEDIES: dict[Existing, str] = {
+    "resume": "Choose another --out, or --overwrite",
+    "resume kept": "Its scores were made to be kept: choose another --out, or remove that folder",
+}
+
+
+def _same(folder: Folder, job: Job, remedy: str | None) -> Plan | None:
+    """Give the folder's plan where it is that of this very run, else None.
+
+    With a `remedy` another run is an InputError that names what differs.
+    """
     old = Plan.read(folder)
     if RANKERS not in old.fingerprint:
         raise InputError(f"{folder.place} was written by a training: choose another --out, or --overwrite")
     field = another(folder, old, job)
-    if field and refuse:
-        raise InputError(
-            f"{folder.place} holds another run: {field} differs. Choose another --out, or --overwrite"
-        )
+    if field and remedy:
+        raise InputError(f"{folder.place} holds another run: {field} differs. {remedy}")
     return None if field else old
 
 
