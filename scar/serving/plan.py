@@ -10,6 +10,7 @@ from scar.runs import (
     INPUTS,
     LEDGER,
     LOCK,
+    PASSING,
     PLAN,
     RUN,
     SET_ASIDE,
@@ -28,8 +29,9 @@ from scar.serving.job import RANKERS, Job
 from scar.serving.ledger import done
 from scar.settings import Reading, Scoring
 
-Existing = Literal["resume", "replace", "replace another"]
-"""What becomes of a run that stands in the folder: it goes on or is finished; it goes; it goes if it is another."""
+Existing = Literal["resume", "resume kept", "replace", "replace another"]
+"""What becomes of a run that stands in the folder: it goes on or is finished; so, and no flag replaces it; it goes; it
+goes if it is another."""
 
 
 def check_run(folder: Folder) -> None:
@@ -50,7 +52,9 @@ def _is_ours(folder: Folder, there: Set[str]) -> bool:
     done = [name for name in files if not half_written(name.rpartition("/")[2])]
     ended = (RUN, SET_ASIDE) if done else ()
     beside = [name for name in there if not (name.startswith(LOCK) or half_written(name))]
-    if not all(name in (*ROOMS, INPUTS, *ended) for name in beside) or not all(map(of_a_chunk, done)):
+    if not all(name in (*ROOMS, INPUTS, PASSING, *ended) for name in beside) or not all(
+        map(of_a_chunk, done)
+    ):
         return False
     return not done or any(map(_is_entry, folder.read_all([n for n in done if n.startswith(LEDGER)])))
 
@@ -68,7 +72,7 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
     Raises InputError where the folder holds another run, naming the field that differs.
     """
     if PLAN in (folder.names() or ()):
-        old = _same(folder, job, refuse=existing == "resume")
+        old = _same(folder, job, _REMEDIES.get(existing))
         # An unfinished run of the very same job is not begun again: what is done of it is what would come out.
         if old and not (existing == "replace" and finished(folder)):
             folder.prepare()
@@ -93,25 +97,42 @@ def planned(folder: Folder, job: Job) -> Plan:
         raise InputError(
             f"{folder.place}: no plan there; `scar plan` with the same pool, ranker and flags comes first"
         )
-    plan = _same(folder, job, refuse=True)
+    plan = _same(folder, job, _REMEDIES["resume"])
     assert plan
     return plan
 
 
-def _same(folder: Folder, job: Job, *, refuse: bool) -> Plan | None:
-    """Give the folder's plan where it is that of this very run, else None or an InputError that names what differs."""
+_REMEDIES: dict[Existing, str] = {
+    "resume": "Choose another --out, or --overwrite",
+    "resume kept": "Its scores were made to be kept: choose another --out, or remove that folder",
+}
+
+
+def _same(folder: Folder, job: Job, remedy: str | None) -> Plan | None:
+    """Give the folder's plan where it is that of this very run, else None.
+
+    With a `remedy` another run is an InputError that names what differs.
+    """
     old = Plan.read(folder)
     if RANKERS not in old.fingerprint:
         found: tuple[str, str] | None = ("its maker, a training,", "")
     else:
-        asked = {"pool": old.fingerprint.get("pool"), **job.depends()}
-        found = _difference(old.fingerprint, asked) or _changed(_inputs(folder), old, job)
-    if found and refuse:
-        field, values = found
-        raise InputError(
-            f"{folder.place} holds another run: {field} differs{values}. Choose another --out, or --overwrite"
-        )
+        found = _other(folder, old, job)
+    if found and remedy:
+        raise InputError(f"{folder.place} holds another run: {found[0]} differs{found[1]}. {remedy}")
     return None if found else old
+
+
+def another(folder: Folder, plan: Plan, job: Job) -> str | None:
+    """Name the first field in which a job is another run than the one planned, None where it is this very run."""
+    found = _other(folder, plan, job)
+    return found[0] if found else None
+
+
+def _other(folder: Folder, plan: Plan, job: Job) -> tuple[str, str] | None:
+    """Give the name of that field, and its values where they are short."""
+    asked = {"pool": plan.fingerprint.get("pool"), **job.depends()}
+    return _difference(plan.fingerprint, asked) or _changed(_inputs(folder), plan, job)
 
 
 def _changed(seen: Mapping[str, Any], old: Plan, job: Job) -> tuple[str, str] | None:

@@ -41,6 +41,10 @@ def score_pool(
     """
     if shard and cluster:
         raise InputError("--shard and --cluster: the cluster deals out the chunks; give one of them")
+    if shard and overwrite:
+        raise InputError(
+            "--shard with --overwrite: `scar plan --overwrite` begins the run anew, for all its shards"
+        )
     if cluster:
         cluster.check(scoring or Scoring())
     folder = open_folder(out)
