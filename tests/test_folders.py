@@ -1,7 +1,10 @@
 """Hidden folders of one process: cleaned up after whoever was killed, and nobody else."""
 
+import errno
 import fcntl
 import os
+import platform
+import time
 
 import pytest
 
@@ -9,6 +12,7 @@ from scar.files import atomic
 from scar.folders import new_folder, own_folder
 
 PREFIX = ".out.new-"
+HERE = f"{PREFIX}{platform.node()}@"
 
 
 def test_it_is_there_for_the_block(tmp_path):
@@ -19,12 +23,12 @@ def test_it_is_there_for_the_block(tmp_path):
 
 
 def test_what_a_killed_process_left_goes_and_nothing_else(tmp_path):
-    (tmp_path / f"{PREFIX}deadbeef" / "new").mkdir(parents=True)
-    (tmp_path / f"{PREFIX}deadbeef" / "new" / "half").touch()
+    (tmp_path / f"{HERE}deadbeef" / "new").mkdir(parents=True)
+    (tmp_path / f"{HERE}deadbeef" / "new" / "half").touch()
     (tmp_path / f"{PREFIX}mine" / "thesis").mkdir(parents=True)
     (tmp_path / f"{PREFIX}file").touch()
     (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / f"{PREFIX}mine")
-    living = tmp_path / f"{PREFIX}livingon" / "new"
+    living = tmp_path / f"{HERE}livingon" / "new"
     living.mkdir(parents=True)
     handle = os.open(living.parent, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
@@ -34,9 +38,45 @@ def test_what_a_killed_process_left_goes_and_nothing_else(tmp_path):
     assert sorted(path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()) == [
         "file",
         "link",
-        "livingon",
         "mine",
+        f"{platform.node()}@livingon",
     ]
+
+
+@pytest.fixture
+def unlocked(monkeypatch):
+    """A folder that cannot be locked, as on Linux's NFS."""
+
+    def flock(handle, how):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_what_another_machine_works_on_stays_where_locks_tell_nothing(tmp_path, unlocked, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as there:
+        there.setattr("platform.node", lambda: "other")
+        theirs = new_folder(out, overwrite=True)
+        folder = theirs.__enter__()
+    (folder / "theirs").touch()
+    with new_folder(out, overwrite=True) as ours:
+        (ours / "ours").touch()
+    assert (folder / "theirs").exists()
+    theirs.__exit__(None, None, None)
+    assert [path.name for path in out.iterdir()] == ["theirs"] and list(tmp_path.iterdir()) == [out]
+
+
+def test_what_another_machine_left_goes_after_days(tmp_path, unlocked):
+    old, young = tmp_path / f"{PREFIX}other@a", tmp_path / f"{PREFIX}other@b"
+    for folder in (old, young):
+        (folder / "new").mkdir(parents=True)
+    long_ago = time.time() - 8 * 86400
+    for path in (old / "new", old, young):
+        os.utime(path, (long_ago, long_ago))
+    with own_folder(tmp_path, PREFIX):
+        pass
+    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_two_at_once_have_one_each(tmp_path):

@@ -105,8 +105,14 @@ def verify(arguments: Sequence[str]) -> None:
     values = parser.read(arguments)
     place = values["place"]
     if _is_bundle(place):
-        from scar.bundle import Bundle
+        from pathlib import Path
 
+        from scar.bundle import Bundle
+        from scar.change import pending
+        from scar.errors import RunError
+
+        if values["check"] and pending(Path(place)):
+            raise RunError(f"{place}: a change of it was cut short; without --check it is ended")
         Bundle.open(place)
         print(f"{place}: a whole bundle; every file is as its manifest says")
         return
@@ -154,3 +160,5 @@ def print_verified(found: "Verified") -> None:
     for damage in found.damaged:
         where = "the end" if damage.chunk is None else f"chunk {damage.chunk}"
         print(f"  {where}: {damage.what}")
+    for name in found.strays:
+        print(f"  note: {name} is not of this run; whoever reads the folder as one table reads it too")

@@ -12,6 +12,7 @@ from scar.errors import InputError, RunError
 from scar.pools import Place
 from scar.records import Reason
 from scar.runs import (
+    CHUNKS,
     LEDGER,
     RUN,
     SET_ASIDE,
@@ -52,6 +53,8 @@ class Verified:
     """Chunks that are not done yet."""
     damaged: tuple[Damage, ...]
     finished: bool
+    strays: tuple[str, ...]
+    """Files among the chunks that are none of the plan's: whoever reads that folder as one table reads them too."""
     fingerprint: str
     """Digest of the run that was checked."""
 
@@ -81,7 +84,15 @@ def verify(run: str | Path | Folder) -> Verified:
             total.add(entry.counts)
     if ended and not damaged and (what := _wrong_end(folder, total, joined.hexdigest())):
         damaged.append(Damage(None, what))
-    return Verified(folder.place, good, missing, tuple(damaged), ended, digest(plan.fingerprint))
+    strays = _strays(folder, plan)
+    return Verified(folder.place, good, missing, tuple(damaged), ended, strays, digest(plan.fingerprint))
+
+
+def _strays(folder: Folder, plan: Plan) -> tuple[str, ...]:
+    ours = {data_name(chunk.index) for chunk in plan.chunks}
+    there = folder.listing(CHUNKS).keys() - ours
+    # As readers of data sets do; a writer's temp file may be one of a living process.
+    return tuple(sorted(name for name in there if not name.rpartition("/")[2].startswith((".", "_"))))
 
 
 def _wrong(folder: Folder, plan: Plan, index: int, entry: Entry, joined: "hashlib._Hash") -> str | None:
