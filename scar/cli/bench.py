@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from scar.cli.parser import Parser, comma_list, from_flat
-from scar.cli.tables import console
+from scar.cli.tables import show
 from scar.settings import BenchSettings, Reading
 
 MIB = 1 << 20
@@ -45,14 +45,14 @@ def bench(arguments: Sequence[str]) -> None:
 
     if values["json"]:
         refuse_existing(values["json"], overwrite=values["overwrite"])
-    measure, show = (room.tune, print_tuned) if values["tune"] else (room.bench, print_bench)
+    measure, tell = (room.tune, print_tuned) if values["tune"] else (room.bench, print_bench)
     result = measure(
         values["bundle"],
         values["pool"],
         from_flat(BenchSettings, values),
         reading=from_flat(Reading, values),
     )
-    show(result)
+    tell(result)
     if values["json"]:
         write_json(values["json"], result)
         print(f"figures: {values['json']}")
@@ -66,10 +66,9 @@ def print_bench(result: dict[str, Any]) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for one in result["contenders"]:
         table.add_row(one["name"], *_cells(one))
-    out = console()
-    out.print(table)
+    show(table)
     if result["gains"]:
-        out.print(_gains(result["gains"]))
+        show(_gains(result["gains"]))
     for line in _notes(result):
         print(line)
 
@@ -128,7 +127,7 @@ def print_tuned(result: dict[str, Any]) -> None:
         speed = _spread(cell["rows_per_second"], "{:,.1f}")
         numbers = [f"{number:,}" for number in own.values()]
         table.add_row(*numbers, speed, f"{cell['padding']:.1%}", f"{cell['memory_bytes'] / MIB:,.0f}", mark)
-    console().print(table)
+    show(table)
     print(
         f"{result['rows']:,} rows, {result['rounds']} rounds in turn, medians (least to most); {result['contender']}"
     )
@@ -136,4 +135,4 @@ def print_tuned(result: dict[str, Any]) -> None:
         print("no setting was faster than the defaults in every round: no flags are needed")
     else:
         gain = _spread(result["gain"], "{:.2f}")
-        console().print(f"use: {result['flags']}   {gain} times the defaults' rows/s", soft_wrap=True)
+        print(f"use: {result['flags']}   {gain} times the defaults' rows/s")

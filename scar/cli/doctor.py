@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
-from scar.cli.tables import console
+from scar.cli.tables import show
 from scar.settings import Scoring
 
 EXTRA_OF = {"onnxruntime": "cpu", "openvino": "openvino", "torch": "train"}
@@ -31,7 +31,7 @@ def doctor(arguments: Sequence[str]) -> None:
 
     found = examine(values["bundle"], from_flat(Scoring, values))
     if values["json"]:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(found, indent=2))
         return
     _print_machine(found)
     if found["bundle"]:
@@ -58,7 +58,7 @@ def _print_machine(found: Mapping[str, Any]) -> None:
         if extra not in ("cpu", "gpu") or not found["engines"]["onnxruntime"]["installed"]:
             line = f"{', '.join(packages)}: pip install 'scar-rank[{extra}]'"
             table.add_row(f"missing for {extra}", Text(line))
-    console().print(table)
+    show(table)
 
 
 def _engine(name: str, engine: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def _print_bundle(bundle: Mapping[str, Any]) -> None:
     for way in bundle["ways"]:
         times = "-" if way["times"] is None else f"{way['times']:.2f}"
         table.add_row(way["engine"], way["precision"], way["graph"] or "weights", Text(way["gate"]), times)
-    console().print(table)
+    show(table)
     auto = bundle["auto"]
     if "error" in auto:
         print(f"auto: {auto['error']}")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
-from scar.cli.tables import console
+from scar.cli.tables import show
 from scar.settings import Reading, Scoring
 
 CONTENDERS = ("ranker", "longest", "shortest", "random")
@@ -61,7 +61,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
         shares = [_share(every[who], measure, whole=who == "ranker") for who in CONTENDERS]
         close = _share(matched, measure, whole=True)
         table.add_row(Text(name), *shares, f"{every['ranker']['n']:,}", close, f"{matched['n']:,}")
-    console().print(table)
+    show(table)
     of_one = "" if measure == "accuracy" else " of one source"
     print(f"[ ] bootstrap 95 % interval; matched: pairs{of_one} whose lengths differ by less than a quarter")
     _print_ranks(result)
@@ -93,9 +93,9 @@ def _print_ranks(result: dict[str, Any]) -> None:
             ranks.add_row(name, *(_number(values[who], figure, whole=who == "ranker") for who in CONTENDERS))
     for name, values in result.get("auc", {}).items():
         if values["ranker"] is not None:
-            ranks.add_row(f"AUC {name}", *(f"{values[who]:.3f}" for who in CONTENDERS))
+            ranks.add_row(Text(f"AUC {name}"), *(f"{values[who]:.3f}" for who in CONTENDERS))
     if ranks.row_count:
-        console().print(ranks)
+        show(ranks)
 
 
 def _number(figure: dict[str, Any], name: str, *, whole: bool) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
-from scar.cli.tables import console
+from scar.cli.tables import show
 from scar.errors import InputError
 from scar.settings import Reading
 
@@ -80,9 +81,9 @@ def _export_graphs(values: dict[str, Any]) -> None:
             str(real["rows"] + hard["rows"]),
             _worst(real["max_difference"], hard["max_difference"]),
             _allowed(record, real["sigma"]),
-            record["reason"] or _note(record),
+            Text(record["reason"] or _note(record)),
         )
-    console().print(table)
+    show(table)
     print(f"bundle: {report.bundle}   next: scar score POOL --ranker {report.bundle} --out RUN")
 
 

@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from scar.cli.parser import Parser, from_flat
-from scar.cli.tables import console
+from scar.cli.tables import show
 from scar.settings import Reading, Scoring
 
 FLAGS = ("engine", "precision", "graph", "device", "batch_tokens", "threads")
@@ -69,7 +69,7 @@ def print_gates(records: Sequence[Mapping[str, Any]]) -> None:
     table = Table(*COLUMNS, box=SIMPLE, padding=0, pad_edge=False)
     for record in records:
         table.add_row(*_row(record))
-    console().print(table)
+    show(table)
     print(
         "x fp32: times the reference graph's speed, timed turn and turn about; max, rms, hard max and by batch in sigma"
     )

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
-from scar.cli.tables import console
+from scar.cli.screen import visible
+from scar.cli.tables import show
 from scar.settings import Reading
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _print_files(seen: "Inspection") -> None:
     for file in seen.files[:MOST_FILES]:
         cells = (file.name, file.kind, file.layout, _names(file.read), _names(file.left) or "-")
         table.add_row(*(Text(visible(cell)) for cell in cells))
-    console().print(table)
+    show(table)
     if len(seen.files) > MOST_FILES:
         print(f"and {len(seen.files) - MOST_FILES} files more")
     extent = "the whole pool" if seen.whole else "the pool goes on; --rows looks further"
@@ -96,7 +97,7 @@ def _print_lengths(seen: "Inspection") -> None:
     for name, values in seen.quantiles().items():
         table.add_row(name, *(f"{value:,}" for value in values))
     if seen.records:
-        console().print(table)
+        show(table)
     if seen.limit and seen.records:
         share = seen.truncated / seen.records
         print(f"cut at {seen.limit} tokens a {seen.sequence}: {seen.truncated:,} records ({share:.1%})")
@@ -112,8 +113,3 @@ def _print_set_aside(seen: "Inspection") -> None:
                 address = example.item.address
                 print(f"  {visible(address.file)}, line {address.line}: {visible(example.item.detail)}")
                 print(f"    {visible(example.row)}")
-
-
-def visible(text: str) -> str:
-    """Replace what a terminal would act on instead of showing: a pool's text must not move the cursor."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

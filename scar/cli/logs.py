@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from scar.cli.screen import visible
+
 FLAG = "--log-json"
 
 
@@ -19,7 +21,16 @@ class _Json(logging.Formatter):
         fields |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:
             fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(fields, ensure_ascii=False, default=str)
+        # ASCII: a lone surrogate cannot be written, and some characters act on a terminal.
+        return json.dumps(fields, default=str)
+
+
+class _Line(logging.Formatter):
+    """Writes a record's message as it can be shown."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the message."""
+        return visible(super().format(record))
 
 
 _as_json = False
@@ -30,7 +41,7 @@ def set_up(*, as_json: bool) -> None:
     global _as_json
     _as_json = as_json
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if as_json else logging.Formatter("%(message)s"))
+    handler.setFormatter(_Json() if as_json else _Line("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=as_json)
     logging.getLogger("scar").setLevel(logging.INFO)
     logging.captureWarnings(as_json)
@@ -53,7 +64,7 @@ def failed(code: int, message: str) -> int:
     if _as_json:
         logging.getLogger("scar").error(line, extra={"fields": {"exit": code}})
     else:
-        print(f"scar: error: {line}", file=sys.stderr)
+        print(f"scar: error: {visible(line)}", file=sys.stderr)
     return code
 
 
@@ -62,5 +73,5 @@ def crashed() -> int:
     if _as_json:
         logging.getLogger("scar").error("a defect of scar-rank", exc_info=True, extra={"fields": {"exit": 1}})
     else:
-        traceback.print_exc()
+        print(visible(traceback.format_exc()), end="", file=sys.stderr)
     return 1

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
-from scar.cli.tables import console
+from scar.cli.tables import show
 from scar.errors import InputError
 from scar.selection.agreement import Correlations
 from scar.selection.config import from_config
@@ -151,7 +152,9 @@ def print_kept(report: KeepReport) -> None:
 
 def print_correlations(found: Correlations) -> None:
     """Print how far the scores agree that a rule combines."""
-    table = Table("rank correlation", *found.columns, box=SIMPLE)
+    table = Table("rank correlation", box=SIMPLE)
+    for name in found.columns:
+        table.add_column(Text(name))
     for name, line in zip(found.columns, found.matrix, strict=True):
-        table.add_row(name, *("-" if isnan(value) else f"{value:.2f}" for value in line))
-    console().print(table)
+        table.add_row(Text(name), *("-" if isnan(value) else f"{value:.2f}" for value in line))
+    show(table)

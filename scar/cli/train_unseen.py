@@ -11,7 +11,7 @@ from rich.text import Text
 
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
-from scar.cli.tables import console
+from scar.cli.tables import show
 from scar.errors import GateError, InputError
 from scar.settings import Reading, UnseenSettings
 
@@ -82,7 +82,7 @@ def print_report(report: "Report") -> None:
     if telling is not None:
         table.add_row("n-grams (TF-IDF)", f"{telling.tfidf_auc:.3f}", "", "")
     table.add_row("length alone", f"{verdict.length_auc:.3f}", "", "")
-    console().print(table)
+    show(table)
     print(
         f"{report.seen:,} seen rows, {report.pool:,} candidates, {report.groups:,} groups, {report.folds} folds; "
         f"looked at: {report.on}; score: higher is more {report.prefer}"
@@ -105,4 +105,4 @@ def _print_ngrams(title: str, ngrams: "tuple[Ngram, ...]") -> None:
         shares = (f"{share * 100:.1f}" for share in (ngram.seen_share, ngram.pool_share))
         # Quotes show the space at the start or end of a word.
         table.add_row(Text(f"'{ngram.text}'"), ngram.kind, f"{ngram.weight:+.2f}", *shares)
-    console().print(table)
+    show(table)

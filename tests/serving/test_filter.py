@@ -208,3 +208,13 @@ def test_two_rankers_of_one_name_are_one_line_of_error(bundle, pool, tmp_path, c
     assert main(["filter", str(pool), *arguments, "--by", "style"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and str(twin) in told and str(bundle) in told and "another --name" in told
+
+
+def test_scores_that_a_selection_that_failed_left_are_used_and_then_go(bundle, pool, tmp_path, monkeypatch):
+    kept, run = tmp_path / "kept.jsonl", tmp_path / "kept.jsonl.run"
+    monkeypatch.setattr("scar.selection.keep.MOST_SORTED", 1)
+    with pytest.raises(InputError, match="--sort takes at most"):
+        filter_pool(pool, bundle, kept, TopK(2), output=Output(sort=True))
+    assert (run / "run.json").is_file() and not kept.exists()
+    assert filter_pool(pool, bundle, kept, TopK(2)).run.already
+    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}

@@ -127,6 +127,10 @@ def test_a_pool_is_not_hashed_again_where_nothing_touched_it(folder, job, pool, 
 
 def test_another_run_is_replaced_where_that_is_wanted(folder, job):
     committed(folder, 0)
+    for existing in ("replace another", "replace"):
+        settle(folder, job(), existing)
+        assert "ledger/00000000.json" in files(folder), "the same run, unfinished, goes on"
+    (folder.path / RUN).write_text("{}")
     settle(folder, job(), "replace another")
     assert "ledger/00000000.json" in files(folder)
     settle(folder, job(), "replace")
@@ -162,7 +166,7 @@ def test_a_run_of_an_earlier_version_is_told(folder, job):
 
 def test_a_training_s_run_is_told(folder, job):
     plan_of().write(folder)
-    with pytest.raises(InputError, match="written by a training"):
+    with pytest.raises(InputError, match="its maker, a training, differs"):
         settle(folder, job(), "resume")
 
 
