@@ -7,7 +7,7 @@ from typing import Any
 
 from scar.errors import InputError
 from scar.pools import Place, find
-from scar.runs import OWN_SCORES, PLAN, Disk, Plan
+from scar.runs import PASSING, PLAN, Disk, Plan
 from scar.selection.config import check_scores, columns_of
 from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, Output, check_output, select
@@ -79,11 +79,11 @@ def _begin(folder: Disk, *, keep_scores: bool, overwrite: bool) -> Existing:
     if keep_scores or PLAN not in there:
         with folder.hold():
             if keep_scores:
-                folder.remove([OWN_SCORES])
+                folder.remove([PASSING])
             elif PLAN not in (folder.names() or ()):
-                with folder.writing(OWN_SCORES) as stream:
+                with folder.writing(PASSING) as stream:
                     stream.write(b"Made by `scar filter`; gone when it is done.\n")
-    if PLAN in there and OWN_SCORES not in there:
+    if PLAN in there and PASSING not in there:
         return "resume kept"
     return "replace another" if overwrite else "resume"
 
@@ -91,10 +91,10 @@ def _begin(folder: Disk, *, keep_scores: bool, overwrite: bool) -> Existing:
 def _end(folder: Disk, fingerprint: Mapping[str, Any]) -> None:
     """Remove a run that was made to go, unless another took its place."""
     with folder.hold():
-        if OWN_SCORES not in (folder.names() or ()) or Plan.read(folder).fingerprint != fingerprint:
+        if PASSING not in (folder.names() or ()) or Plan.read(folder).fingerprint != fingerprint:
             return
         clear(folder)
-        folder.remove([OWN_SCORES])
+        folder.remove([PASSING])
     if not any(folder.path.iterdir()):
         folder.path.rmdir()
 

@@ -10,7 +10,7 @@ from scar.runs import (
     INPUTS,
     LEDGER,
     LOCK,
-    OWN_SCORES,
+    PASSING,
     PLAN,
     RUN,
     SET_ASIDE,
@@ -52,7 +52,7 @@ def _is_ours(folder: Folder, there: Set[str]) -> bool:
     done = [name for name in files if not half_written(name.rpartition("/")[2])]
     ended = (RUN, SET_ASIDE) if done else ()
     beside = [name for name in there if not (name.startswith(LOCK) or half_written(name))]
-    if not all(name in (*ROOMS, INPUTS, OWN_SCORES, *ended) for name in beside) or not all(
+    if not all(name in (*ROOMS, INPUTS, PASSING, *ended) for name in beside) or not all(
         map(of_a_chunk, done)
     ):
         return False
@@ -117,15 +117,20 @@ def _same(folder: Folder, job: Job, remedy: str | None) -> Plan | None:
     if RANKERS not in old.fingerprint:
         found: tuple[str, str] | None = ("its maker, a training,", "")
     else:
-        found = another(folder, old, job)
+        found = _other(folder, old, job)
     if found and remedy:
-        field, values = found
-        raise InputError(f"{folder.place} holds another run: {field} differs{values}. {remedy}")
+        raise InputError(f"{folder.place} holds another run: {found[0]} differs{found[1]}. {remedy}")
     return None if found else old
 
 
-def another(folder: Folder, plan: Plan, job: Job) -> tuple[str, str] | None:
-    """Name the first field in which a job is another run than the one planned, and its values; None where it is not."""
+def another(folder: Folder, plan: Plan, job: Job) -> str | None:
+    """Name the first field in which a job is another run than the one planned, None where it is this very run."""
+    found = _other(folder, plan, job)
+    return found[0] if found else None
+
+
+def _other(folder: Folder, plan: Plan, job: Job) -> tuple[str, str] | None:
+    """Give the name of that field, and its values where they are short."""
     asked = {"pool": plan.fingerprint.get("pool"), **job.depends()}
     return _difference(plan.fingerprint, asked) or _changed(_inputs(folder), plan, job)
 

@@ -206,16 +206,15 @@ def _asked_again(
     if _may_crash(folder):
         scoring = replace(scoring, workers=1)
     try:
-        found = another(folder, plan, Job.of(pool, ranker, reading, scoring))
+        field = another(folder, plan, Job.of(pool, ranker, reading, scoring))
     except InputError as error:
         raise InputError(
             f"what is damaged cannot be made anew: {error}. If the pool or the ranker was moved, "
             "--pool and --ranker name the new place; else score the pool into another folder"
         ) from None
-    if found:
-        field, values = found
+    if field:
         raise InputError(
-            f"what is damaged cannot be made anew: {field} differs{values}. {_remedy(plan, field)}, "
+            f"what is damaged cannot be made anew: {field} is not what it was. {_remedy(plan, field)}, "
             "or score the pool into another folder"
         )
     return lambda watch: score_pool(pool, ranker, folder, reading=reading, scoring=scoring, watch=watch)

@@ -127,7 +127,7 @@ def test_a_version_that_is_another_is_told_with_the_one_to_install(run, capsys):
     before = contents(run)
     assert main(["verify", str(run)]) == 2
     told = capsys.readouterr().err
-    assert "Install tokenizers==0.1, or score the pool" in told
+    assert "versions.tokenizers is not what it was. Install tokenizers==0.1, or score the pool" in told
     assert "--out" not in told and "--overwrite" not in told and contents(run) == before
 
 
