@@ -236,8 +236,8 @@ class Change:
 def changing(bundle: Bundle) -> Iterator[Change]:
     """Change a bundle: files written to the change's folder move in at the end of the block, or none does.
 
-    Nobody else changes or reads it meanwhile: the block looks at what is there once more, and does not open it. Raises
-    InputError where another ranker took the place of the one that was opened; its calibration may be a new one.
+    Nobody else changes or reads it meanwhile: the block looks once more at what is there. Raises InputError
+    where another ranker took the place of the one that was opened; its calibration may be a new one.
     Whoever is killed before leaves the old bundle, whoever is killed later one that the next `Bundle.open` ends.
     """
     with own_folder(bundle.path, ".change-") as folder, held(bundle.path, shared=False):

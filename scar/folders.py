@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,7 +158,30 @@ def _claimed(folder: Path) -> int | None:
 
 @contextmanager
 def held(folder: Path, *, shared: bool) -> Iterator[None]:
-    """Wait until nobody changes a folder, or with `shared=False` until nobody reads it either, and keep it so."""
+    """Wait until nobody changes a folder, or with `shared=False` until nobody reads it either, and keep it so.
+
+    A thread that has it to itself may hold it once more: it would wait for itself.
+    """
+    whole: set[str] = _mine.__dict__.setdefault("folders", set())
+    name = os.path.realpath(folder)
+    if name in whole:
+        yield
+        return
+    with _locked(folder, shared=shared):
+        if not shared:
+            whole.add(name)
+        try:
+            yield
+        finally:
+            whole.discard(name)
+
+
+_mine = threading.local()
+"""Folders that a thread has to itself."""
+
+
+@contextmanager
+def _locked(folder: Path, *, shared: bool) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

@@ -5,11 +5,12 @@ import fcntl
 import os
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from scar.files import atomic
-from scar.folders import new_folder, own_folder
+from scar.folders import held, new_folder, own_folder
 
 PREFIX = ".out.new-"
 HERE = f"{PREFIX}{platform.node()}@"
@@ -106,3 +107,20 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path):
         open(tmp_path / "no-such-file")
     with pytest.raises(OSError, match="not a gzip file"), atomic(tmp_path / "out"):
         raise OSError("not a gzip file")
+
+
+def test_whoever_has_a_folder_to_itself_may_hold_it_again_and_others_wait(tmp_path):
+    order = []
+
+    def other():
+        with held(tmp_path, shared=True):
+            order.append("other")
+
+    with ThreadPoolExecutor(1) as thread:
+        with held(tmp_path, shared=False):
+            with held(tmp_path, shared=True), held(tmp_path, shared=False):
+                waits = thread.submit(other)
+            time.sleep(0.05)
+            order.append("mine")
+        waits.result(5)
+    assert order == ["mine", "other"]

@@ -25,7 +25,7 @@ from scar.runs import (
     set_aside_name,
 )
 from scar.serving.job import Job
-from scar.serving.ledger import Counts, Entry, digest, done, entries
+from scar.serving.ledger import Counts, Entry, digest, done, entries, join_set_aside
 from scar.serving.plan import another, asked_before
 from scar.serving.rankers import Rankers
 from scar.serving.report import RunReport, Watch, counts_before, finished_before
@@ -161,13 +161,10 @@ def repair(
         if digest(plan.fingerprint) != found.fingerprint:
             raise InputError(f"{folder.place}: it is another run since it was checked; verify it again")
         chunks = _still_damaged(folder, plan, found)
-        if not plan.bundles and found.damaged:
-            raise RunError(
-                f"{folder.place}: these scores are those of a training; they cannot be made again one by one: "
-                "restore the folder from a copy, or train again"
-            )
         if not chunks:
             return _end_again(folder, plan) if finished(folder) else None
+        if not plan.bundles:
+            raise _of_a_training(folder)
         whole = {RUN, SET_ASIDE} & (folder.names() or set())
         again = _asked_again(folder, plan, pool or plan.pool, ranker or plan.bundles) if whole else None
         folder.remove([RUN])  # first: from here on the run is not finished, whoever ended it meanwhile
@@ -186,8 +183,17 @@ def _still_damaged(folder: Folder, plan: Plan, found: Verified) -> list[int]:
     ]
 
 
+def _of_a_training(folder: Folder) -> RunError:
+    return RunError(
+        f"{folder.place}: these scores are those of a training; they cannot be made again one by one: "
+        "restore the folder from a copy, or train again"
+    )
+
+
 def _end_again(folder: Folder, plan: Plan) -> RunReport:
     """Write the last files of a run anew: every chunk is as the ledger says."""
+    if not plan.bundles:
+        return _join_again(folder, plan)
     try:
         report = finished_before(folder)
     except InputError:
@@ -196,6 +202,19 @@ def _end_again(folder: Folder, plan: Plan) -> RunReport:
     report = replace(report, counts=done(folder, plan).counts)
     finish(folder, plan, report)
     return replace(report, rows_scored=0)
+
+
+def _join_again(folder: Folder, plan: Plan) -> RunReport:
+    """Join the set-aside rows of a training's run; what it says of itself nobody else can write."""
+    counts = done(folder, plan).counts
+    try:
+        whole = counts_before(folder) == counts
+    except InputError:
+        whole = False
+    if not whole:
+        raise _of_a_training(folder)
+    join_set_aside(folder, plan)
+    return RunReport.gathered(folder.place, counts, plan)
 
 
 def _asked_again(

@@ -170,7 +170,7 @@ def test_a_training_s_run_is_whole_by_its_counts_alone(trained, capsys):
     assert "2 chunks are as the ledger says, 0 damaged" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [RUN, SET_ASIDE, CHUNK])
+@pytest.mark.parametrize("name", [RUN, CHUNK])
 def test_what_a_training_wrote_is_never_written_anew(trained, name):
     (trained / name).write_bytes(b"damaged")
     before = contents(trained) | {RUN: (trained / RUN).read_bytes()}
@@ -180,6 +180,13 @@ def test_what_a_training_wrote_is_never_written_anew(trained, name):
         repair(found, trained)
     assert contents(trained) | {RUN: (trained / RUN).read_bytes()} == before
     assert Plan.read(Disk(trained)).bundles == ()
+
+
+def test_a_training_s_set_aside_rows_are_joined_again_and_its_end_stays(trained):
+    end = (trained / RUN).read_bytes()
+    (trained / SET_ASIDE).write_bytes(b"damaged")
+    repair(verify(trained), trained)
+    assert verify(trained).damaged == () and (trained / RUN).read_bytes() == end
 
 
 def test_files_among_the_chunks_that_the_plan_does_not_list_are_named(run, capsys):
