@@ -15,10 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scar.errors import InputError
-from scar.files import make_folder, refuse_existing, sync_folder
+from scar.files import NO_LOCKS, make_folder, refuse_existing, sync_folder
 
-NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EBADF)
-"""What file systems say that cannot lock a folder."""
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux."""
 LONG = 7 * 86400.0

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scar.errors import InputError
+from scar.files import NO_LOCKS
 from scar.runs.names import LOCK
 from scar.runs.shard import Shard
 
@@ -162,7 +163,7 @@ def _try(handle: int, *, shared: bool) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
+        if error.errno in NO_LOCKS:
             raise InputError(
                 "this file system has no locks, so nothing would keep a second process out: "
                 "put the run folder on another (Lustre: mount it with -o flock)"
