@@ -125,11 +125,12 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 
 def _failed_by_system(name: str, error: OSError) -> int:
     """Tell what the system refused: the user's paths, or what is nobody's fault."""
-    if error.filename and (isinstance(error, PATHS) or error.errno == errno.EROFS):
-        return logs.failed(2, f"{error.filename}: {error.strerror}")
+    where = f"{error.filename}: " if error.filename else ""
+    if isinstance(error, PATHS) or error.errno == errno.EROFS:
+        return logs.failed(2, f"{where}{error.strerror or error}")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         again = ": free some, and the same command goes on" if name in RESUMED else ""
-        return logs.failed(1, f"{error.filename}: {error.strerror}{again}")
+        return logs.failed(1, f"{where}{error.strerror}{again}")
     return logs.failed(1, str(error))
 
 

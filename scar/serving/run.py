@@ -48,10 +48,6 @@ def score_pool(
     if cluster:
         cluster.check(scoring or Scoring())
     folder = open_folder(out)
-    if shard and overwrite:
-        raise InputError(
-            "--shard goes on with what `scar plan` wrote: `scar plan --overwrite` begins it again"
-        )
     check_run(folder)
     job = Job.of(pool, ranker, reading, scoring)
     if not overwrite and finished(folder) and not another(folder, Plan.read(folder), job):

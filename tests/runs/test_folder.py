@@ -5,7 +5,7 @@ import os
 import pytest
 
 from scar.errors import InputError
-from scar.runs import CHUNKS, LEDGER, PLAN, SET_ASIDE_PARTS, Disk, open_folder
+from scar.runs import CHUNKS, LEDGER, SET_ASIDE_PARTS, Disk, open_folder
 
 
 @pytest.fixture
@@ -41,9 +41,8 @@ def test_files_are_listed_read_and_removed_by_name(disk):
     disk.remove([f"{LEDGER}/a", f"{LEDGER}/none"])
     assert list(disk.listing(LEDGER)) == [f"{LEDGER}/b"] and disk.listing("none") == {}
     disk.remove([f"{LEDGER}/b"])
-    assert disk.names() == {CHUNKS, LEDGER, SET_ASIDE_PARTS}
-    write(disk, PLAN)
-    disk.remove([PLAN])
+    assert disk.names() == {CHUNKS, SET_ASIDE_PARTS, LEDGER}, "a plan would stand beside them"
+    disk.remove(["plan.json"])
     assert disk.names() == set()
 
 

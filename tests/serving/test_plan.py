@@ -8,6 +8,7 @@ import pytest
 from scar.bundle import MANIFEST, TOKENIZER, seal
 from scar.errors import InputError
 from scar.runs import PLAN, RUN, SET_ASIDE, Disk, Plan
+from scar.runs.checked import checked
 from scar.serving.job import Job
 from scar.serving.plan import check_run, clear, differing, settle
 from scar.settings import Reading, Scoring
@@ -162,6 +163,23 @@ def test_a_run_of_an_earlier_version_is_told(folder, job):
     (folder.path / PLAN).write_text(json.dumps({"format": 1}))
     with pytest.raises(InputError, match="not a plan of this version"):
         settle(folder, job(), "resume")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        '{"files": ' + "[" * 99_999 + "]" * 99_999 + "}",
+        '{"chunk_columns": 7, "files": []}',
+        '{"chunk_columns": [], "files": [[]]}',
+        '{"chunk_columns": ["file"], "files": {}, "chunks": [["x"]]}',
+        '{"chunk_columns": [], "files": [], "chunks": [[]]}',
+        '{"chunk_columns": [], "files": [], "chunks": [], "pool": 7}',
+    ],
+)
+def test_a_forged_plan_with_a_right_checksum_is_one_line(folder, forged):
+    (folder.path / PLAN).write_bytes(checked(forged))
+    with pytest.raises(InputError, match="plan.json: (damaged|not the plan of a run)"):
+        Plan.read(folder)
 
 
 def test_a_training_s_run_is_told(folder, job):

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
+from scar.change import PENDING
 from scar.cli import main
 from scar.errors import InputError, RunError
 from scar.runs import RUN, SET_ASIDE, Disk, Plan
@@ -179,3 +180,33 @@ def test_what_a_training_wrote_is_never_written_anew(trained, name):
         repair(found, trained)
     assert contents(trained) | {RUN: (trained / RUN).read_bytes()} == before
     assert Plan.read(Disk(trained)).bundles == ()
+
+
+def test_files_among_the_chunks_that_the_plan_does_not_list_are_named(run, capsys):
+    shutil.copy(run / CHUNK, run / "chunks" / "copy.parquet")
+    for name in (".00000001.parquet.tmp", "_SUCCESS"):  # no reader of data sets takes these
+        (run / "chunks" / name).touch()
+    assert verify(run).strays == ("chunks/copy.parquet",) and verify(run).damaged == ()
+    assert main(["verify", str(run), "--check"]) == 0
+    assert "note: chunks/copy.parquet is not of this run" in capsys.readouterr().out
+
+
+def test_a_bundle_s_pending_change_is_told_and_left_by_a_check(bundle, tmp_path, capsys):
+    own = shutil.copytree(bundle, tmp_path / "own")
+    (own / PENDING).mkdir()
+    for name in ("evaluation.json", "manifest.json"):
+        shutil.copy(own / name, own / PENDING / name)
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    assert main(["verify", str(own), "--check"]) == 1
+    assert "a change of it was cut short; without --check it is ended" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in own.rglob("*") if path.is_file()} == before
+    assert main(["verify", str(own)]) == 0 and not (own / PENDING).exists()
+    assert main(["verify", str(own), "--check"]) == 0
+
+
+def test_a_run_that_is_not_finished_is_told_how_it_goes_on(run, capsys):
+    for name in (RUN, SET_ASIDE, CHUNK, "set_aside/00000001.jsonl", "ledger/00000001.json"):
+        (run / name).unlink()
+    assert main(["verify", str(run)]) == 0
+    told = capsys.readouterr().out
+    assert "1 not done yet, 0 damaged" in told and "the same scar score goes on" in told

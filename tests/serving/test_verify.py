@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scar.errors import RunError
-from scar.runs import RUN, SET_ASIDE
+from scar.runs import RUN
 from scar.runs.checked import checked
 from scar.serving.ledger import done, join_set_aside
 from scar.serving.report import write_summary
@@ -77,14 +77,3 @@ def test_what_a_training_scored_cannot_be_made_anew(whole):
     with pytest.raises(RunError, match="those of a training"):
         repair(verify(whole), whole)
     assert sorted(path.name for path in whole.path.rglob("*")) == before
-
-
-@pytest.mark.parametrize("name", [SET_ASIDE, RUN])
-def test_but_what_was_joined_at_the_end_can(whole, name):
-    before = (whole.path / SET_ASIDE).read_bytes()
-    (whole.path / name).write_bytes(b"x")
-    found = verify(whole)
-    assert [damage.chunk for damage in found.damaged] == [None]
-    report = repair(found, whole)
-    assert report is not None and report.counts == done(whole, plan_of()).counts
-    assert verify(whole).damaged == () and (whole.path / SET_ASIDE).read_bytes() == before
