@@ -103,7 +103,8 @@ def find_remote(url: str) -> list[PoolFile]:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise InputError(f"{url}: not a URL: {error}") from None
+        # What cannot be taken apart may hold a password anywhere.
+        raise InputError(f"{url.partition('://')[0]}://...: not a URL: {error}") from None
     if parts.username or parts.password:
         raise InputError("a pool's URL holds a user name or password; give these in the environment")
     scheme = url.partition("://")[0]

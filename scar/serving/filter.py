@@ -62,7 +62,7 @@ def filter_pool(
     existing = _begin(folder, keep_scores=keep_scores, overwrite=output.overwrite)
     scored = score_pool(pool, ranker, run, reading=reading, scoring=scoring, overwrite=existing, watch=watch)
     fingerprint = Plan.read(folder).fingerprint
-    kept = select(run, keep, out, by=by, output=output)
+    kept = select(run, keep, out, by=by, pool=_signed(pool), output=output)
     if not keep_scores:
         _end(folder, fingerprint)
     return FilterReport(scored, kept)
@@ -97,6 +97,12 @@ def _end(folder: Disk, fingerprint: Mapping[str, Any]) -> None:
         folder.remove([PASSING])
     if not any(folder.path.iterdir()):
         folder.path.rmdir()
+
+
+def _signed(pool: Place | Sequence[Place]) -> Place | Sequence[Place] | None:
+    """Give a pool that holds URLs, whose signatures the plan does not keep; None where the plan knows enough."""
+    places = [pool] if isinstance(pool, str | Path) else pool
+    return pool if any("://" in str(place) for place in places) else None
 
 
 def _which(names: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ def child(tmp_path, encoder):
 
 
 TRAIN = ["--encoder", "encoder", "--max_tokens", "32", "--epochs", "1", "--batch_size", "8"]
+UNSEEN = ["--encoder", "encoder", "--max_tokens", "32", "--folds", "2"]
 
 
 @pytest.mark.slow
