@@ -84,7 +84,7 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
     plan = job.plan()
     if folder.listing(LEDGER) and not done(folder, plan).chunks:
         raise InputError(f"{folder.place} holds chunks of another run, and no {PLAN}: choose another --out")
-    if finished(folder):
+    if RUN in (folder.names() or ()):
         folder.remove([RUN])  # its plan was lost
     _note_inputs(folder, job)
     plan.write(folder)
