@@ -236,17 +236,27 @@ class Change:
 def changing(bundle: Bundle) -> Iterator[Change]:
     """Change a bundle: files written to the change's folder move in at the end of the block, or none does.
 
+    Nobody else changes or reads it meanwhile: the block looks once more at what is there. Raises InputError
+    where another ranker took the place of the one that was opened; its calibration may be a new one.
     Whoever is killed before leaves the old bundle, whoever is killed later one that the next `Bundle.open` ends.
     """
-    with own_folder(bundle.path, ".change-") as folder:
+    with own_folder(bundle.path, ".change-") as folder, held(bundle.path, shared=False):
+        changes.finish_held(bundle.path, MANIFEST)
+        _refuse_another(bundle)
         change = Change(folder)
         yield change
-        with held(bundle.path, shared=False):
-            changes.finish_held(bundle.path, MANIFEST)
-            old = read_json(bundle.path / MANIFEST, "not a bundle")["files"]
-            new = {file.name for file in change.folder.iterdir()}
-            kept = {name: facts for name, facts in old.items() if name not in change.removed | new}
-            # What stands there unlisted becomes part of the bundle, as ever.
-            kept |= _facts(bundle.path, old | dict.fromkeys(change.removed | new))
-            seal(change.folder, kept)
-            changes.commit(bundle.path, change.folder, MANIFEST)
+        old = read_json(bundle.path / MANIFEST, "not a bundle")["files"]
+        new = {file.name for file in change.folder.iterdir()}
+        kept = {name: facts for name, facts in old.items() if name not in change.removed | new}
+        # What stands there unlisted becomes part of the bundle, as ever.
+        kept |= _facts(bundle.path, old | dict.fromkeys(change.removed | new))
+        seal(change.folder, kept)
+        changes.commit(bundle.path, change.folder, MANIFEST)
+
+
+def _refuse_another(bundle: Bundle) -> None:
+    now = read_json(bundle.path / RANKER, "every bundle has one")
+    if not isinstance(now, dict) or now | {"calibration": None} != {**bundle.ranker, "calibration": None}:
+        raise InputError(
+            f"{bundle.path}: another ranker took its place since this command began; run it again"
+        )

@@ -29,7 +29,7 @@ def commit(folder: Path, staged: Path, last: str) -> None:
 
 def finish(folder: Path, last: str) -> None:
     """End a change that was marked as whole and whose maker died. Raises InputError where that cannot be."""
-    if not (folder / PENDING).is_dir():
+    if not pending(folder):
         return
     try:
         with held(folder, shared=False):
@@ -45,21 +45,32 @@ def finish(folder: Path, last: str) -> None:
 
 def finish_held(folder: Path, last: str) -> None:
     """Do so for a caller who holds the folder."""
-    pending = folder / PENDING
-    if not pending.is_dir():
+    if not pending(folder):
         return  # somebody else did, while we waited
-    if (pending / last).is_file():
-        for name in _listed(folder / last) - _listed(pending / last):
+    new = folder / PENDING
+    if (new / last).is_file():
+        for name in _listed(folder / last) - _listed(new / last):
             (folder / name).unlink(missing_ok=True)
-        for file in sorted(pending.iterdir()):
+        for file in sorted(new.iterdir()):
             if file.name != last:
                 os.replace(file, folder / file.name)
         sync_folder(folder)
-        os.replace(pending / last, folder / last)
+        os.replace(new / last, folder / last)
         sync_folder(folder)
-    pending.rmdir()
+    new.rmdir()
     sync_folder(folder)
 
 
+def pending(folder: Path) -> bool:
+    """Tell whether a change was marked as whole and not ended. Raises InputError where a link stands in its place."""
+    mark = folder / PENDING
+    if mark.is_symlink():
+        raise InputError(f"{mark}: a link, which no change of ours leaves; remove it")
+    return mark.is_dir()
+
+
 def _listed(path: Path) -> Set[str]:
-    return {Path(name).name for name in read_json(path, "not a whole folder")["files"]}
+    value = read_json(path, "not a whole folder")
+    if not isinstance(value, dict) or not isinstance(value.get("files"), dict):
+        raise InputError(f"{path}: does not list files; restore it")
+    return {name for name in value["files"] if Path(name).name == name and name not in ("", "..")}

@@ -13,6 +13,8 @@ from typing import IO, Any
 from scar.errors import InputError
 
 TEMP = ".tmp"
+NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EBADF)
+"""What file systems say that have no locks, or none of this kind, as NFS has none of folders."""
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def _claimed(stream: IO[bytes], temp: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
+        if error.errno not in NO_LOCKS:
             raise
     try:
         return os.path.samestat(os.stat(temp), os.fstat(stream.fileno()))

@@ -4,19 +4,23 @@ import ctypes
 import errno
 import fcntl
 import os
+import platform
+import re
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from scar.errors import InputError
-from scar.files import make_folder, refuse_existing, sync_folder
+from scar.files import NO_LOCKS, make_folder, refuse_existing, sync_folder
 
-NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EBADF)
-"""What file systems say that cannot lock a folder."""
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux."""
+LONG = 7 * 86400.0
+"""Seconds without a change after which a folder is taken for one that was left behind, on whatever machine."""
 
 
 @contextmanager
@@ -71,9 +75,13 @@ def _put_back(path: Path, prefix: str) -> None:
 
 @contextmanager
 def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Make a hidden folder for this process alone, gone after the block; those that killed processes left go before."""
+    """Make a hidden folder for this process alone, gone after the block; those that killed processes left go before.
+
+    Not at once those of other machines: on a shared disk their locks may be unknown here.
+    """
     for left in _left_behind(parent, prefix):
-        shutil.rmtree(left, ignore_errors=True)
+        if left.name.startswith(_here(prefix)) or _is_old(left):
+            shutil.rmtree(left, ignore_errors=True)
     folder, handle = _made(parent, prefix)
     try:
         (folder / "new").mkdir()
@@ -85,9 +93,22 @@ def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 def _made(parent: Path, prefix: str) -> tuple[Path, int]:
     while True:
-        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=_here(prefix)))
         if (handle := _claimed(folder)) is not None:
             return folder, handle  # else somebody took it for one that was left behind
+
+
+def _here(prefix: str) -> str:
+    """Give the beginning of the names of this machine's folders."""
+    return f"{prefix}{re.sub(r'[^A-Za-z0-9.-]', '_', platform.node())[:64]}@"
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        changed = max(os.stat(each).st_mtime for each in (folder, *folder.iterdir()))
+    except FileNotFoundError:
+        return False  # gone by now
+    return time.time() - changed > LONG
 
 
 def _left_behind(parent: Path, prefix: str) -> Iterator[Path]:
@@ -135,7 +156,30 @@ def _claimed(folder: Path) -> int | None:
 
 @contextmanager
 def held(folder: Path, *, shared: bool) -> Iterator[None]:
-    """Wait until nobody changes a folder, or with `shared=False` until nobody reads it either, and keep it so."""
+    """Wait until nobody changes a folder, or with `shared=False` until nobody reads it either, and keep it so.
+
+    A thread that has it to itself may hold it once more: it would wait for itself.
+    """
+    whole: set[str] = _mine.__dict__.setdefault("folders", set())
+    name = os.path.realpath(folder)
+    if name in whole:
+        yield
+        return
+    with _locked(folder, shared=shared):
+        if not shared:
+            whole.add(name)
+        try:
+            yield
+        finally:
+            whole.discard(name)
+
+
+_mine = threading.local()
+"""Folders that a thread has to itself."""
+
+
+@contextmanager
+def _locked(folder: Path, *, shared: bool) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

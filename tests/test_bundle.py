@@ -1,6 +1,8 @@
 """A bundle opens only as it was written."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -151,6 +153,29 @@ def test_a_change_ends_with_a_new_manifest(folder):
     with changing(Bundle.open(folder)) as change:
         write_json(change.folder / "gates.json", {"records": [{"passed": True}]})
     assert Bundle.open(folder).gates() == [{"passed": True}]
+
+
+def test_two_changes_at_once_come_one_after_the_other(folder):
+    """Each adds to what is there; none that waited drops what came meanwhile."""
+
+    def add(number):
+        with changing(Bundle.open(folder)) as change:
+            records = [*Bundle(folder, {}).gates(), {"passed": True, "graph": str(number)}]
+            time.sleep(0.01)
+            write_json(change.folder / "gates.json", {"records": records})
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(add, range(8)))
+    assert sorted(record["graph"] for record in Bundle.open(folder).gates()) == [*"01234567"]
+
+
+def test_a_ranker_that_took_another_s_place_is_not_changed(folder):
+    opened = Bundle.open(folder)
+    with new_bundle(folder, overwrite=True) as temp:
+        write_json(temp / RANKER, {"format": 1, "name": "other", "kind": "style"})
+    with pytest.raises(InputError, match="another ranker took its place"), changing(opened) as change:
+        write_json(change.folder / "gates.json", {"records": []})
+    assert Bundle.open(folder).name == "other" and not Bundle.open(folder).has("gates.json")
 
 
 def test_an_accident_in_a_change_leaves_the_bundle_as_it_was(folder):

@@ -1,5 +1,6 @@
 """The command line: `scar COMMAND ...`. One file a group of commands; a command imports what it needs when it runs."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -95,9 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
     if name is None:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
-    # Lightning ends a training by itself.
-    stops = nullcontext() if name.startswith("train") else stopping(lambda stop: _stopped(name, stop))
-    with stops, shown(sys.stdout):
+    with shown(sys.stdout):
         return _run(name, given[len(name.split()) :])
 
 
@@ -105,21 +104,44 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     """Run a command's function and turn the errors that are meant for the user into one line."""
     module, function, _ = COMMANDS[name]
     try:
-        getattr(import_module(module), function)(arguments)
+        # Lightning ends a training by itself.
+        with nullcontext() if name.startswith("train") else stopping(lambda stop: _stopped(name, stop)):
+            getattr(import_module(module), function)(arguments)
     except InputError as error:
         return logs.failed(2, str(error))
-    except PATHS as error:
-        return logs.failed(2, f"{error.filename}: {error.strerror}")
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `scar ... | head` does: nothing to tell them.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (GateError, RunError, OSError) as error:
+    except BrokenPipeError as error:
+        if not _reader_has_gone():
+            return logs.failed(1, str(error))
+    except OSError as error:
+        return _failed_by_system(name, error)
+    except (GateError, RunError) as error:
         return logs.failed(1, str(error))
     except KeyboardInterrupt as stop:
         return _stopped(name, stop)
     except Exception:
         return logs.crashed()
     return 0
+
+
+def _failed_by_system(name: str, error: OSError) -> int:
+    """Tell what the system refused: the user's paths, or what is nobody's fault."""
+    where = f"{error.filename}: " if error.filename else ""
+    if isinstance(error, PATHS) or error.errno == errno.EROFS:
+        return logs.failed(2, f"{where}{error.strerror or error}")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        again = ": free some, and the same command goes on" if name in RESUMED else ""
+        return logs.failed(1, f"{where}{error.strerror}{again}")
+    return logs.failed(1, str(error))
+
+
+def _reader_has_gone() -> bool:
+    """Tell whether standard output broke, as `scar ... | head` does it: there is nobody to tell anything."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _stopped(name: str, stop: KeyboardInterrupt) -> int:

@@ -1,7 +1,7 @@
 """`scar plan`, `gather`, `status` and `verify`: runs of many processes, and what became of a run."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scar.cli import logs
 from scar.cli.parser import Parser, from_flat
@@ -98,11 +98,21 @@ def verify(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--check", action="store_true", help="change nothing: exit 1 where something is damaged"
     )
+    parser.add_argument("--pool", type=str, help="where the pool is now, if it was moved")
+    parser.add_argument(
+        "--ranker", type=str, action="append", help="where the bundle is now; again for each further one"
+    )
     values = parser.read(arguments)
     place = values["place"]
     if _is_bundle(place):
-        from scar.bundle import Bundle
+        from pathlib import Path
 
+        from scar.bundle import Bundle
+        from scar.change import pending
+        from scar.errors import RunError
+
+        if values["check"] and pending(Path(place)):
+            raise RunError(f"{place}: a change of it was cut short; without --check it is ended")
         Bundle.open(place)
         print(f"{place}: a whole bundle; every file is as its manifest says")
         return
@@ -110,8 +120,10 @@ def verify(arguments: Sequence[str]) -> None:
 
     found = check(place)
     print_verified(found)
+    if not (found.finished or found.damaged):
+        print("the run is not finished: the same scar score goes on")
     if found.damaged:
-        _mend(found, place, check_only=values["check"])
+        _mend(found, place, values)
 
 
 def _is_bundle(place: str) -> bool:
@@ -123,17 +135,17 @@ def _is_bundle(place: str) -> bool:
     return (Path(place) / MANIFEST).is_file() and not (Path(place) / PLAN).is_file()
 
 
-def _mend(found: "Verified", place: str, *, check_only: bool) -> None:
+def _mend(found: "Verified", place: str, values: dict[str, Any]) -> None:
     from scar.cli.progress import watched
     from scar.errors import RunError
     from scar.serving.verify import repair
 
-    if check_only:
+    if values["check"]:
         raise RunError(f"{place}: {len(found.damaged)} damaged; without --check they are made anew")
     with watched() as watch:
-        report = repair(found, place, watch)
+        report = repair(found, place, watch, pool=values["pool"] or (), ranker=values["ranker"] or ())
     if report is None:
-        print("taken out what is damaged; the run is not finished: the same scar score goes on")
+        print("what was damaged is taken out; the run is not finished: the same scar score goes on")
     else:
         print(f"made anew {report.rows_scored:,} rows; the run is whole")
 
@@ -148,3 +160,5 @@ def print_verified(found: "Verified") -> None:
     for damage in found.damaged:
         where = "the end" if damage.chunk is None else f"chunk {damage.chunk}"
         print(f"  {where}: {damage.what}")
+    for name in found.strays:
+        print(f"  note: {name} is not of this run; whoever reads the folder as one table reads it too")

@@ -30,13 +30,14 @@ class _Stopping:
 
     def __init__(self, tell: Callable[[Stopped], int]) -> None:
         self._tell = tell
-        self._asked: float | None = None
+        self._asked = 0.0
+        self.number: int | None = None
         self.timer: threading.Timer | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self._asked is None:
-            self._asked = now
+        if self.number is None:
+            self.number, self._asked = number, now
             self.timer = threading.Timer(GRACE, self._end, [number])
             self.timer.daemon = True
             self.timer.start()
@@ -65,6 +66,11 @@ def stopping(tell: Callable[[Stopped], int]) -> Iterator[None]:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, stop)
         yield
+    except Exception:
+        # What is stopped in an import, or in a library's call, can come out as an error of another name.
+        if stop.number is None:
+            raise
+        raise Stopped(stop.number) from None
     finally:
         if stop.timer:
             stop.timer.cancel()

@@ -11,7 +11,7 @@ from scar import original
 from scar.errors import InputError
 from scar.pools.hashed import Hashed
 from scar.pools.pieces import Most
-from scar.pools.places import TEXT, Disk, Place, PoolFile, find
+from scar.pools.places import TEXT, Local, Place, PoolFile, find
 from scar.pools.read import source
 from scar.pools.rows import Row
 from scar.pools.start import Start
@@ -72,7 +72,7 @@ def cut(files: Sequence[PoolFile], chunk_rows: int) -> tuple[list[FileFacts], li
 
 def _hashed(file: PoolFile) -> PoolFile:
     """Have a file of this machine that is read whole hashed at the same time."""
-    return replace(file, store=Hashed()) if type(file.store) is Disk and file.kind in TEXT.values() else file
+    return replace(file, store=Hashed()) if type(file.store) is Local and file.kind in TEXT.values() else file
 
 
 def read_chunks(files: Sequence[PoolFile], chunks: Iterable[Chunk]) -> Generator[tuple[Chunk, Iterator[Row]]]:

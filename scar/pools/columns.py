@@ -13,7 +13,7 @@ from scar.errors import InputError
 from scar.pools import limits
 from scar.pools.pages import MOST_ROWS, Group, groups
 from scar.pools.pieces import Mark, Most, Piece, pieces
-from scar.pools.places import Disk, PoolFile
+from scar.pools.places import Local, PoolFile
 from scar.pools.rows import ArrowRow
 from scar.pools.source import damage
 from scar.pools.start import BEGIN, Start
@@ -153,7 +153,7 @@ class Parquet:
             yield (
                 number,
                 group,
-                group.heaviest(stream, self.file.place, whole=isinstance(self.file.store, Disk)),
+                group.heaviest(stream, self.file.place, whole=isinstance(self.file.store, Local)),
             )
 
     def _open(self, stream: IO[bytes]) -> pq.ParquetFile:

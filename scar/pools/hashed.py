@@ -4,14 +4,14 @@ import hashlib
 import io
 from typing import IO, Any, cast
 
-from scar.pools.places import Disk
+from scar.pools.places import Local
 
 
 class Hashed:
     """One file of this machine, hashed as it is read from its start to its end."""
 
     def __init__(self) -> None:
-        self._disk = Disk()
+        self._disk = Local()
         self._tap: _Tap | None = None
 
     def open(self, place: str) -> IO[bytes]:

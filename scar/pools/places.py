@@ -42,7 +42,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
-class Disk:
+class Local:
     """Files of this machine."""
 
     def open(self, place: str) -> IO[bytes]:
@@ -69,7 +69,7 @@ class PoolFile:
     """Path relative to the pool argument, with forward slashes."""
     kind: str
     """Type of the file, whether packed or not: jsonl, json, csv, parquet, arrow, hub."""
-    store: Store = field(default_factory=Disk)
+    store: Store = field(default_factory=Local)
 
     def open(self, start: Start = BEGIN) -> IO[bytes]:
         """Open the file's bytes, unpacked, at the row of `start`; what is below closes with it, also on an error."""

@@ -142,7 +142,11 @@ class Lease:
         """Let others have it at once."""
         with self._turn:
             if not self._lost:
-                self.store.put(self.path, self._note(ended=True), self._mark)
+                # Where the answer to the last PUT was lost, the lease is ours by another mark than we know.
+                if not self.store.put(self.path, self._note(ended=True), self._mark) and (
+                    mark := self._mine()
+                ):
+                    self.store.put(self.path, self._note(ended=True), mark)
                 self._lost = "it was ended"
 
     def renew(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scar.errors import InputError
+from scar.files import NO_LOCKS
 from scar.runs.names import LOCK
 from scar.runs.shard import Shard
 
@@ -90,7 +91,7 @@ def owners(run: Path) -> list[Owner]:
     """Say who writes to a run folder at this moment."""
     if not run.is_dir():
         return []
-    whole = _alive(run / LOCK, shared=True)
+    whole = _alive(run / LOCK)
     return [whole] if whole else _shards_alive(run)
 
 
@@ -149,7 +150,7 @@ def _acquired(path: Path, run: Path, *, shared: bool) -> int:
 def _opened(path: Path, flags: int) -> int:
     """Open a lock. Raises InputError for a link: what it leads to would be written over."""
     try:
-        return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise InputError(f"{path}: a link, not a lock of ours; remove it") from None
@@ -162,7 +163,7 @@ def _try(handle: int, *, shared: bool) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
+        if error.errno in NO_LOCKS:
             raise InputError(
                 "this file system has no locks, so nothing would keep a second process out: "
                 "put the run folder on another (Lustre: mount it with -o flock)"
@@ -173,19 +174,20 @@ def _try(handle: int, *, shared: bool) -> bool:
 
 def _still_there(path: Path, handle: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.fstat(handle))
+        return os.path.samestat(os.lstat(path), os.fstat(handle))
     except FileNotFoundError:
         return False
 
 
-def _alive(path: Path, *, shared: bool = False) -> Owner | None:
-    """Give the owner of a lock that is held; None where nobody holds it."""
+def _alive(path: Path) -> Owner | None:
+    """Give the one owner of a lock that is held; None where nobody holds it, or several share it."""
     try:
         handle = _opened(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        return None if _try(handle, shared=shared) else _owner(handle) or Owner(0, "?", "?")
+        # Owners hold it alone, so a shared lock tells; NFS gives no other to a file that is open for reading.
+        return None if _try(handle, shared=True) else _owner(handle) or Owner(0, "?", "?")
     finally:
         os.close(handle)
 

@@ -5,11 +5,13 @@ import re
 PLAN, RUN, LOCK, SET_ASIDE = "plan.json", "run.json", ".lock", "set_aside.jsonl"
 INPUTS = ".inputs.json"
 """How the pool's files looked when they were hashed: whoever goes on need not hash them again."""
+PASSING = ".passing"
+"""Mark of a run that `scar filter` made for itself, and removes when it is done."""
 CHUNKS, SET_ASIDE_PARTS, LEDGER = "chunks", "set_aside", "ledger"
 _OF_A_CHUNK = re.compile(
     rf"{CHUNKS}/\d{{8,}}\.parquet|{SET_ASIDE_PARTS}/\d{{8,}}\.jsonl|{LEDGER}/\d{{8,}}\.json"
 )
-_WHOLE = "|".join(map(re.escape, (PLAN, RUN, SET_ASIDE, INPUTS)))
+_WHOLE = "|".join(map(re.escape, (PLAN, RUN, SET_ASIDE, INPUTS, PASSING)))
 _HALF = re.compile(rf"\.({_WHOLE}|\d{{8,}}\.(parquet|jsonl|json))(\.[0-9a-f]+)?\.tmp")
 
 

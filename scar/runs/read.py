@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 
 from scar.errors import InputError
 from scar.runs.folder import Folder
-from scar.runs.names import RUN, data_name
+from scar.runs.names import PLAN, RUN, data_name
 from scar.runs.plan import Plan
 
 
 def finished(folder: Folder) -> bool:
-    """Tell whether the run's last step was taken."""
-    return RUN in (folder.names() or ())
+    """Tell whether the run's last step was taken; a run whose plan was lost is none that is finished."""
+    return {PLAN, RUN} <= (folder.names() or set())
 
 
 def require_finished(folder: Folder) -> Plan:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, find, rows_of
-from scar.pools.places import Disk
+from scar.pools.places import Local
 from scar.records import Record, SetAside
 from scar.serving.answers import Encoded, encode_records
 from scar.serving.choice import Choice
@@ -109,7 +109,7 @@ def spread(files: Sequence[PoolFile], reader: RowReader, sample: int) -> tuple[i
     Raises InputError where the pool has no rows.
     """
     step, number = 1, 0
-    remote = any(not isinstance(file.store, Disk) for file in files)
+    remote = any(not isinstance(file.store, Local) for file in files)
     kept: list[tuple[int, Items]] = []
     for row in rows_of(files):
         if remote and number == sample:

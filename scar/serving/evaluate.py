@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.bundle import EVALUATION, changing, trained_on
+from scar.bundle import EVALUATION, RANKER, changing, trained_on
 from scar.calibration import Calibration, Temperature, expected_calibration_error
 from scar.card import write_card
 from scar.errors import InputError, RunError
 from scar.evaluation import evaluate, evaluate_judged, judgement_of, preferred
-from scar.files import refuse_existing, write_json
+from scar.files import read_json, refuse_existing, write_json
 from scar.pools import digest, read_judged, read_tiers
 from scar.records import Judged, Record, SetAside, Tiers
 from scar.serving.scorer import Scorer
@@ -53,7 +53,8 @@ def evaluate_bundle(
         return result, out
     with changing(scorer.bundle) as change:
         write_json(change.folder / EVALUATION, result)
-        write_card(change.folder, dict(scorer.bundle.ranker), result)
+        # Its calibration may be newer than the one that was opened.
+        write_card(change.folder, read_json(bundle / RANKER, "every bundle has one"), result)
     return result, bundle / EVALUATION
 
 

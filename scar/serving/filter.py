@@ -1,17 +1,18 @@
 """Score a pool and keep the best rows of it, in one call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from scar.errors import InputError
 from scar.pools import Place, find
-from scar.runs import Disk
+from scar.runs import PASSING, PLAN, Disk, Plan
 from scar.selection.config import check_scores, columns_of
 from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, Output, check_output, select
 from scar.selection.rules import Rule
-from scar.serving.plan import Existing, clear
+from scar.serving.plan import Existing, check_run, clear
 from scar.serving.rankers import Rankers, open_bundles
 from scar.serving.report import RunReport, Watch
 from scar.serving.run import score_pool
@@ -57,16 +58,45 @@ def filter_pool(
     grouped = [column for column in columns_of(keep) if column not in there]
     scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
     run = out.with_name(out.name + ".run")
-    # What a killed filter left goes on; scores of other rows or another ranker are in the way only without --overwrite.
-    existing: Existing = "replace another" if output.overwrite else "resume"
+    folder = Disk(run)
+    existing = _begin(folder, keep_scores=keep_scores, overwrite=output.overwrite)
     scored = score_pool(pool, ranker, run, reading=reading, scoring=scoring, overwrite=existing, watch=watch)
+    fingerprint = Plan.read(folder).fingerprint
     kept = select(run, keep, out, by=by, pool=_signed(pool), output=output)
-    if not keep_scores and not scored.already:
-        with (folder := Disk(run)).hold():
-            clear(folder)
-        if not any(run.iterdir()):
-            run.rmdir()
+    if not keep_scores:
+        _end(folder, fingerprint)
     return FilterReport(scored, kept)
+
+
+def _begin(folder: Disk, *, keep_scores: bool, overwrite: bool) -> Existing:
+    """Mark a new run as one that goes when all is done, or an old one as one that stays; say what may become of it.
+
+    What a killed filter left goes on, or makes room for other scores with --overwrite. Scores that were made to stay
+    are used, and make room for nothing.
+    """
+    check_run(folder)
+    there = folder.names() or set()
+    if keep_scores or PLAN not in there:
+        with folder.hold():
+            if keep_scores:
+                folder.remove([PASSING])
+            elif PLAN not in (folder.names() or ()):
+                with folder.writing(PASSING) as stream:
+                    stream.write(b"Made by `scar filter`; gone when it is done.\n")
+    if PLAN in there and PASSING not in there:
+        return "resume kept"
+    return "replace another" if overwrite else "resume"
+
+
+def _end(folder: Disk, fingerprint: Mapping[str, Any]) -> None:
+    """Remove a run that was made to go, unless another took its place."""
+    with folder.hold():
+        if PASSING not in (folder.names() or ()) or Plan.read(folder).fingerprint != fingerprint:
+            return
+        clear(folder)
+        folder.remove([PASSING])
+    if not any(folder.path.iterdir()):
+        folder.path.rmdir()
 
 
 def _signed(pool: Place | Sequence[Place]) -> Place | Sequence[Place] | None:

@@ -82,7 +82,7 @@ class Entry:
             sizes = [(file["bytes"], file["sha256"]) for file in entry["files"].values()]
             whole = all(isinstance(size, int) and isinstance(digest, str) for size, digest in sizes)
             return cls(Counts.of(entry), entry["files"]) if whole else None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
 

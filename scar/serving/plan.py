@@ -10,6 +10,7 @@ from scar.runs import (
     INPUTS,
     LEDGER,
     LOCK,
+    PASSING,
     PLAN,
     RUN,
     SET_ASIDE,
@@ -28,8 +29,9 @@ from scar.serving.job import RANKERS, Job
 from scar.serving.ledger import done
 from scar.settings import Reading, Scoring
 
-Existing = Literal["resume", "replace", "replace another"]
-"""What becomes of a run that stands in the folder: it goes on or is finished; it goes; it goes if it is another."""
+Existing = Literal["resume", "resume kept", "replace", "replace another"]
+"""What becomes of a run that stands in the folder: it goes on or is finished; so, and no flag replaces it; it goes; it
+goes if it is another."""
 
 
 def check_run(folder: Folder) -> None:
@@ -50,7 +52,9 @@ def _is_ours(folder: Folder, there: Set[str]) -> bool:
     done = [name for name in files if not half_written(name.rpartition("/")[2])]
     ended = (RUN, SET_ASIDE) if done else ()
     beside = [name for name in there if not (name.startswith(LOCK) or half_written(name))]
-    if not all(name in (*ROOMS, INPUTS, *ended) for name in beside) or not all(map(of_a_chunk, done)):
+    if not all(name in (*ROOMS, INPUTS, PASSING, *ended) for name in beside) or not all(
+        map(of_a_chunk, done)
+    ):
         return False
     return not done or any(map(_is_entry, folder.read_all([n for n in done if n.startswith(LEDGER)])))
 
@@ -68,7 +72,9 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
     Raises InputError where the folder holds another run, naming the field that differs.
     """
     if PLAN in (folder.names() or ()):
-        if existing != "replace" and (old := _same(folder, job, refuse=existing == "resume")):
+        old = _same(folder, job, _REMEDIES.get(existing))
+        # An unfinished run of the very same job is not begun again: what is done of it is what would come out.
+        if old and not (existing == "replace" and finished(folder)):
             folder.prepare()
             if _inputs(folder) != job.stamps:
                 _note_inputs(folder, job)
@@ -78,7 +84,7 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
     plan = job.plan()
     if folder.listing(LEDGER) and not done(folder, plan).chunks:
         raise InputError(f"{folder.place} holds chunks of another run, and no {PLAN}: choose another --out")
-    if finished(folder):
+    if RUN in (folder.names() or ()):
         folder.remove([RUN])  # its plan was lost
     _note_inputs(folder, job)
     plan.write(folder)
@@ -91,36 +97,55 @@ def planned(folder: Folder, job: Job) -> Plan:
         raise InputError(
             f"{folder.place}: no plan there; `scar plan` with the same pool, ranker and flags comes first"
         )
-    plan = _same(folder, job, refuse=True)
+    plan = _same(folder, job, _REMEDIES["resume"])
     assert plan
     return plan
 
 
-def _same(folder: Folder, job: Job, *, refuse: bool) -> Plan | None:
-    """Give the folder's plan where it is that of this very run, else None or an InputError that names what differs."""
+_REMEDIES: dict[Existing, str] = {
+    "resume": "Choose another --out, or --overwrite",
+    "resume kept": "Its scores were made to be kept: choose another --out, or remove that folder",
+}
+
+
+def _same(folder: Folder, job: Job, remedy: str | None) -> Plan | None:
+    """Give the folder's plan where it is that of this very run, else None.
+
+    With a `remedy` another run is an InputError that names what differs.
+    """
     old = Plan.read(folder)
     if RANKERS not in old.fingerprint:
-        raise InputError(f"{folder.place} was written by a training: choose another --out, or --overwrite")
-    asked = {"pool": old.fingerprint.get("pool"), **job.depends()}
-    field = differing(old.fingerprint, asked) or _changed(_inputs(folder), old, job)
-    if field and refuse:
-        raise InputError(
-            f"{folder.place} holds another run: {field} differs. Choose another --out, or --overwrite"
-        )
-    return None if field else old
+        found: tuple[str, str] | None = ("its maker, a training,", "")
+    else:
+        found = _other(folder, old, job)
+    if found and remedy:
+        raise InputError(f"{folder.place} holds another run: {found[0]} differs{found[1]}. {remedy}")
+    return None if found else old
 
 
-def _changed(seen: Mapping[str, Any], old: Plan, job: Job) -> str | None:
+def another(folder: Folder, plan: Plan, job: Job) -> str | None:
+    """Name the first field in which a job is another run than the one planned, None where it is this very run."""
+    found = _other(folder, plan, job)
+    return found[0] if found else None
+
+
+def _other(folder: Folder, plan: Plan, job: Job) -> tuple[str, str] | None:
+    """Give the name of that field, and its values where they are short."""
+    asked = {"pool": plan.fingerprint.get("pool"), **job.depends()}
+    return _difference(plan.fingerprint, asked) or _changed(_inputs(folder), plan, job)
+
+
+def _changed(seen: Mapping[str, Any], old: Plan, job: Job) -> tuple[str, str] | None:
     """Name the first file of the pool that is not as it was planned, None where all are."""
     if [file.name for file in job.files] != [facts.name for facts in old.files]:
         names = {file.name for file in job.files} ^ {facts.name for facts in old.files}
-        return f"pool.{min(names)}" if names else "the order of the pool"
+        return f"pool.{min(names)}" if names else "the order of the pool", ""
     for file, facts in zip(job.files, old.files, strict=True):
         stamp = job.stamps[file.name]
         # A file that was not touched since is not hashed again: pools are large.
         touched = not stamp or seen.get(file.name) != stamp
         if touched and file.facts() != (facts.bytes, facts.sha256):
-            return f"pool.{file.name}"
+            return f"pool.{file.name}", ""
     return None
 
 
@@ -137,16 +162,27 @@ def _note_inputs(folder: Folder, job: Job) -> None:
         stream.write(checked(json.dumps(job.stamps, indent=2)))
 
 
-def differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     """Name the first field, as `scoring.batch_tokens`, in which two fingerprints differ."""
+    found = _difference(old, new)
+    return found[0] if found else None
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> tuple[str, str] | None:
+    """Give the name of the first field that differs, and its values where they are short."""
     for name in {**old, **new}:
         a, b = old.get(name), new.get(name)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            if inner := differing(a, b, f"{path}{name}."):
+            if inner := _difference(a, b, f"{path}{name}."):
                 return inner
         elif a != b:
-            return path + name
+            short = max(len(str(a)), len(str(b))) <= SHORT
+            return path + name, f" ({a} there, {b} here)" if short else ""
     return None
+
+
+SHORT = 40
+"""Characters of a value that a message holds; hashes are longer."""
 
 
 def clear(folder: Folder) -> None:

@@ -105,6 +105,15 @@ def write_summary(folder: Folder, values: dict[str, Any]) -> None:
         stream.write(checked(json.dumps(values, indent=2, ensure_ascii=False)))
 
 
+def counts_before(folder: Folder) -> Counts:
+    """Give what run.json counts, whoever wrote it. Raises InputError where it is damaged."""
+    raw = read_of(folder, RUN, "the run did not finish")
+    try:
+        return Counts.of(read_checked(raw))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder.place}/{RUN}: damaged ({error})") from None
+
+
 def finished_before(folder: Folder) -> RunReport:
     """Give the report of a run that was finished before. Raises InputError where run.json is damaged."""
     raw = read_of(folder, RUN, "the run did not finish")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from scar.errors import InputError
 from scar.pools import Place
-from scar.runs import Folder, Plan, Shard, finished, open_folder
+from scar.runs import PLAN, RUN, Folder, Plan, Shard, finished, open_folder
 from scar.serving.job import Job
 from scar.serving.ledger import done, join_set_aside
-from scar.serving.plan import Existing, check_run, planned, settle
+from scar.serving.plan import Existing, another, check_run, planned, settle
 from scar.serving.rankers import Rankers
 from scar.serving.report import RunReport, Unwatched, Watch, finished_before, summary, write_summary
 from scar.serving.session import Session
@@ -41,11 +41,18 @@ def score_pool(
     """
     if shard and cluster:
         raise InputError("--shard and --cluster: the cluster deals out the chunks; give one of them")
+    if shard and overwrite:
+        raise InputError(
+            "--shard with --overwrite: `scar plan --overwrite` begins the run anew, for all its shards"
+        )
     if cluster:
         cluster.check(scoring or Scoring())
     folder = open_folder(out)
     check_run(folder)
     job = Job.of(pool, ranker, reading, scoring)
+    ended = {PLAN, RUN} <= (folder.names() or set())
+    if ended and not overwrite and not another(folder, Plan.read(folder), job):
+        return finished_before(folder)  # to say so nothing is written, not even a lock
     with folder.hold(shard) as dead:
         if dead and not job.scoring.workers:
             log.info("if it dies again at the same place: --workers 1 finds the row, and sets it aside")
@@ -87,6 +94,8 @@ def gather(out: Out) -> RunReport:
     """
     folder = open_folder(out)
     plan = Plan.read(folder)
+    if finished(folder):
+        return finished_before(folder)
     with folder.hold():
         if finished(folder):
             return finished_before(folder)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from scar.errors import RunError
 from scar.pools import Chunk
-from scar.pools.places import Disk as OnDisk
+from scar.pools.places import Local
 from scar.runs import Folder, Plan, Shard
 from scar.serving.engines import versions
 from scar.serving.job import Job
@@ -67,7 +67,7 @@ class Session:
         if self.cluster:
             return self._score_beyond(left, counts)
         # Asked before each commit, of files that a glance is enough for.
-        near = {file.name: file for file in self.job.files if isinstance(file.store, OnDisk)}
+        near = {file.name: file for file in self.job.files if isinstance(file.store, Local)}
         with closing(
             self._stage(len(left)).run(read_chunks(self.job.files, left, self.job.reader))
         ) as results:

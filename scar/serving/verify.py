@@ -1,7 +1,7 @@
 """Check every checksum and count of a run, and make anew what is damaged."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scar.errors import InputError, RunError
+from scar.pools import Place
+from scar.records import Reason
 from scar.runs import (
+    CHUNKS,
     LEDGER,
     RUN,
     SET_ASIDE,
@@ -22,9 +25,10 @@ from scar.runs import (
     set_aside_name,
 )
 from scar.serving.job import Job
-from scar.serving.ledger import Counts, Entry, done, entries
-from scar.serving.plan import asked_before, planned
-from scar.serving.report import RunReport, Watch, finished_before
+from scar.serving.ledger import Counts, Entry, digest, done, entries, join_set_aside
+from scar.serving.plan import another, asked_before
+from scar.serving.rankers import Rankers
+from scar.serving.report import RunReport, Watch, counts_before, finished_before
 from scar.serving.run import finish, score_pool
 
 BLOCK = 1 << 20
@@ -49,6 +53,10 @@ class Verified:
     """Chunks that are not done yet."""
     damaged: tuple[Damage, ...]
     finished: bool
+    strays: tuple[str, ...]
+    """Files among the chunks that are none of the plan's: whoever reads that folder as one table reads them too."""
+    fingerprint: str
+    """Digest of the run that was checked."""
 
 
 def verify(run: str | Path | Folder) -> Verified:
@@ -59,9 +67,11 @@ def verify(run: str | Path | Folder) -> Verified:
     folder = open_folder(run)
     plan = Plan.read(folder)
     begun, ended = folder.listing(LEDGER), finished(folder)
+    # Their last step but one was taken: what is missing was there, and whoever made it anew was stopped.
+    was_whole = ended or SET_ASIDE in (folder.names() or ())
     total, good, missing, damaged, joined = Counts(), 0, 0, [], hashlib.sha256()
     for index, entry in entries(folder, plan, range(len(plan.chunks))):
-        if entry_name(index) not in begun and ended:
+        if entry_name(index) not in begun and was_whole:
             damaged.append(Damage(index, f"{entry_name(index)} is missing"))
         elif entry_name(index) not in begun:
             missing += 1
@@ -74,7 +84,15 @@ def verify(run: str | Path | Folder) -> Verified:
             total.add(entry.counts)
     if ended and not damaged and (what := _wrong_end(folder, total, joined.hexdigest())):
         damaged.append(Damage(None, what))
-    return Verified(folder.place, good, missing, tuple(damaged), ended)
+    strays = _strays(folder, plan)
+    return Verified(folder.place, good, missing, tuple(damaged), ended, strays, digest(plan.fingerprint))
+
+
+def _strays(folder: Folder, plan: Plan) -> tuple[str, ...]:
+    ours = {data_name(chunk.index) for chunk in plan.chunks}
+    there = folder.listing(CHUNKS).keys() - ours
+    # As readers of data sets do; a writer's temp file may be one of a living process.
+    return tuple(sorted(name for name in there if not name.rpartition("/")[2].startswith((".", "_"))))
 
 
 def _wrong(folder: Folder, plan: Plan, index: int, entry: Entry, joined: "hashlib._Hash") -> str | None:
@@ -117,57 +135,122 @@ def _wrong_end(folder: Folder, total: Counts, joined: str) -> str | None:
     if _hash(folder, SET_ASIDE, None) != joined:
         return f"{SET_ASIDE} is not what the chunks set aside"
     try:
-        said = finished_before(folder)
+        said = counts_before(folder)
     except InputError as error:
         return str(error)
-    return None if said.counts == total else f"{RUN} does not count what the chunks count"
+    return None if said == total else f"{RUN} does not count what the chunks count"
 
 
-def repair(found: Verified, run: str | Path | Folder, watch: Watch | None = None) -> RunReport | None:
+def repair(
+    found: Verified,
+    run: str | Path | Folder,
+    watch: Watch | None = None,
+    *,
+    pool: Place | Sequence[Place] = (),
+    ranker: Rankers = (),
+) -> RunReport | None:
     """Take what is damaged out of a run, and where the run was finished make just that anew.
 
-    Of a run that is not finished the damaged chunks are to do again: the same `score_pool` goes on with it. Raises
-    RunError where the scores cannot be made again, InputError where the pool or the ranker is another by now; nothing
-    is taken out then.
+    `pool` and `ranker` say where these are now, if they were moved. Of a run that is not finished the damaged chunks
+    are to do again: the same `score_pool` goes on with it. Raises RunError where the scores cannot be made again,
+    InputError where the pool or the ranker is another by now; nothing is taken out then.
     """
     folder = open_folder(run)
-    plan = Plan.read(folder)
-    chunks = [damage.chunk for damage in found.damaged if damage.chunk is not None]
-    if chunks and not plan.bundles:
-        raise RunError(
-            f"{folder.place}: these scores are those of a training; they cannot be made again one by one"
-        )
-    if not chunks:
-        return _end_again(folder, plan)
-    again = _asked_again(folder, plan) if found.finished else None
     with folder.hold():
-        if found.finished:
-            folder.remove([RUN])  # first: from here on the run is not finished
+        plan = Plan.read(folder)
+        if digest(plan.fingerprint) != found.fingerprint:
+            raise InputError(f"{folder.place}: it is another run since it was checked; verify it again")
+        chunks = _still_damaged(folder, plan, found)
+        if not chunks:
+            return _end_again(folder, plan) if finished(folder) else None
+        if not plan.bundles:
+            raise _of_a_training(folder)
+        whole = {RUN, SET_ASIDE} & (folder.names() or set())
+        again = _asked_again(folder, plan, pool or plan.pool, ranker or plan.bundles) if whole else None
+        folder.remove([RUN])  # first: from here on the run is not finished, whoever ended it meanwhile
         folder.remove(name(chunk) for chunk in chunks for name in (entry_name, data_name, set_aside_name))
         folder.prepare()
     return again(watch) if again else None
 
 
+def _still_damaged(folder: Folder, plan: Plan, found: Verified) -> list[int]:
+    """Look once more at what was found, now that nobody else writes: another process may have made it anew."""
+    chunks = [damage.chunk for damage in found.damaged if damage.chunk is not None]
+    return [
+        index
+        for index, entry in entries(folder, plan, chunks)
+        if entry is None or _wrong(folder, plan, index, entry, hashlib.sha256())
+    ]
+
+
+def _of_a_training(folder: Folder) -> RunError:
+    return RunError(
+        f"{folder.place}: these scores are those of a training; they cannot be made again one by one: "
+        "restore the folder from a copy, or train again"
+    )
+
+
 def _end_again(folder: Folder, plan: Plan) -> RunReport:
     """Write the last files of a run anew: every chunk is as the ledger says."""
-    with folder.hold():
-        try:
-            report = finished_before(folder)
-        except InputError:
-            report = RunReport.gathered(folder.place, Counts(), plan)
-        folder.remove([RUN])
-        report = replace(report, counts=done(folder, plan).counts)
-        finish(folder, plan, report)
+    if not plan.bundles:
+        return _join_again(folder, plan)
+    try:
+        report = finished_before(folder)
+    except InputError:
+        report = RunReport.gathered(folder.place, Counts(), plan)
+    folder.remove([RUN])
+    report = replace(report, counts=done(folder, plan).counts)
+    finish(folder, plan, report)
     return replace(report, rows_scored=0)
 
 
-def _asked_again(folder: Folder, plan: Plan) -> Callable[[Watch | None], RunReport]:
+def _join_again(folder: Folder, plan: Plan) -> RunReport:
+    """Join the set-aside rows of a training's run; what it says of itself nobody else can write."""
+    counts = done(folder, plan).counts
+    try:
+        whole = counts_before(folder) == counts
+    except InputError:
+        whole = False
+    if not whole:
+        raise _of_a_training(folder)
+    join_set_aside(folder, plan)
+    return RunReport.gathered(folder.place, counts, plan)
+
+
+def _asked_again(
+    folder: Folder, plan: Plan, pool: Place | Sequence[Place], ranker: Rankers
+) -> Callable[[Watch | None], RunReport]:
     """Make ready to score what is left as it was asked for. Raises InputError where that cannot be done any more."""
     reading, scoring = asked_before(plan)
+    if _may_crash(folder):
+        scoring = replace(scoring, workers=1)
     try:
-        planned(folder, Job.of(plan.pool, plan.bundles, reading, scoring))
+        field = another(folder, plan, Job.of(pool, ranker, reading, scoring))
     except InputError as error:
-        raise InputError(f"what is damaged cannot be made anew: {error}") from None
-    return lambda watch: score_pool(
-        plan.pool, plan.bundles, folder, reading=reading, scoring=scoring, watch=watch
-    )
+        raise InputError(
+            f"what is damaged cannot be made anew: {error}. If the pool or the ranker was moved, "
+            "--pool and --ranker name the new place; else score the pool into another folder"
+        ) from None
+    if field:
+        raise InputError(
+            f"what is damaged cannot be made anew: {field} is not what it was. {_remedy(plan, field)}, "
+            "or score the pool into another folder"
+        )
+    return lambda watch: score_pool(pool, ranker, folder, reading=reading, scoring=scoring, watch=watch)
+
+
+def _may_crash(folder: Folder) -> bool:
+    """Tell whether a record of the run crashed a worker, or may have, for all that is known."""
+    try:
+        return Reason.CRASHED in counts_before(folder).set_aside
+    except InputError:
+        return True
+
+
+def _remedy(plan: Plan, field: str) -> str:
+    kind, _, name = field.partition(".")
+    if kind == "versions":
+        old = plan.fingerprint["versions"].get(name)
+        return f"Install {name}=={old}" if old else f"Run it where there is no {name}"
+    flag = "--pool" if kind == "pool" else "--ranker"
+    return f"{flag} names the one that was scored, if it is elsewhere"

@@ -67,25 +67,29 @@ def calibrate_bundle(
         )
     reading, scoring = reading or Reading(), scoring or Scoring()
     scorer = Scorer.load(bundle, scoring)
-    found = Calibration.from_config(scorer.bundle.ranker.get("calibration"))
+    before, fitted = Calibration.from_config(scorer.bundle.ranker.get("calibration")), dict[str, Any]()
     if labels is not None:
-        found = replace(
-            found, probability=_probability(scorer, labels, method, reading, old=found.probability)
-        )
+        fitted["probability"] = _probability(scorer, labels, method, reading, old=before.probability)
     if reference is not None:
-        found = replace(found, percentile=_percentiles(scorer, reference, reading, scorer.scoring.chunk_rows))
-    _write(scorer.bundle, found)
-    asked = {"probability": labels, "percentile": reference}
-    return CalibrationReport(bundle, found, tuple(name for name, given in asked.items() if given is not None))
+        fitted["percentile"] = _percentiles(scorer, reference, reading, scorer.scoring.chunk_rows)
+    return CalibrationReport(bundle, _write(scorer.bundle, before, fitted), tuple(fitted))
 
 
-def _write(bundle: Bundle, calibration: Calibration) -> None:
-    """Put a calibration into ranker.json and the card; the manifest comes last."""
-    ranker = {**bundle.ranker, "calibration": calibration.to_config()}
-    evaluation = read_json(bundle.path / EVALUATION, "restore it") if bundle.has(EVALUATION) else None
+def _write(bundle: Bundle, before: Calibration, fitted: dict[str, Any]) -> Calibration:
+    """Put parts of a calibration into ranker.json and the card, beside those that others put there meanwhile."""
     with changing(bundle) as change:
+        now = read_json(bundle.path / RANKER, "every bundle has one")
+        found = Calibration.from_config(now.get("calibration"))
+        if found.length != before.length:
+            raise InputError(
+                f"{bundle.path}: its length trend is another since this command began; run it again"
+            )
+        found = replace(found, **fitted)
+        ranker = {**now, "calibration": found.to_config()}
+        evaluation = read_json(bundle.path / EVALUATION, "restore it") if bundle.has(EVALUATION) else None
         write_json(change.folder / RANKER, ranker)
         write_card(change.folder, ranker, evaluation)
+    return found
 
 
 def _probability(

@@ -126,8 +126,8 @@ def test_a_plan_that_is_not_there_is_told(job, run):
 
 
 def test_damage_of_an_unfinished_run_is_taken_out_and_done_with_the_rest(job, reference, run):
-    (run / RUN).unlink()
-    (run / "ledger/00000002.json").unlink()
+    for name in (RUN, SET_ASIDE, "ledger/00000002.json"):
+        (run / name).unlink()
     flip(run / f"chunks/{CHUNK:08d}.parquet")
     checked = job.parent.run("verify", run, "--check")
     assert checked.code == 1 and "1 not done yet, 1 damaged" in checked.out

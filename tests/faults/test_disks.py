@@ -128,7 +128,11 @@ def test_a_read_only_disk_is_told(job, reference, tmp_path):
         shutil.copytree(reference, run)
         (run / "run.json").unlink()
         (run / "ledger/00000004.json").unlink()
+        shutil.copytree(reference, disk.path / "whole")
         disk.remount("ro")
+        whole = job.run(disk.path / "whole")
+        assert whole.code == 0 and "is finished already" in whole.out, whole
+        assert job.parent.run("gather", disk.path / "whole").code == 0
         done = job.run(run)
         assert done.code == 1 and "Read-only file system" in done.err and str(run) in done.err
         assert job.parent.run("status", run).code == 0 and job.parent.run("verify", run, "--check").code == 0

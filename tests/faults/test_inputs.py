@@ -114,7 +114,7 @@ def test_another_ranker_is_refused_by_its_field(begun, tmp_path):
 @pytest.mark.parametrize(
     "more, field",
     [
-        (("--graph", "reference"), "scoring.graph"),
+        (("--graph", "reference"), "graph differs"),
         (("--batch-tokens", 64), "batch_tokens"),
         (("--chunk-rows", 6), "scoring.chunk_rows"),
         (("--turns", "each"), "reading.turns"),

@@ -50,7 +50,7 @@ POINTS = {
     "the entry is written, but not renamed": ([ATOMIC], 5 + 3 * 4),
     "between a rename and the folder's fsync": (["scar.files:sync_folder"], 4 + 3 * 5),
     "the last entry": ([ATOMIC], 2 + 3 * 10),
-    "within the join of the set-aside rows": (["scar.serving.ledger:shutil.copyfileobj"], 6),
+    "before the join of the set-aside rows": (["scar.serving.run:join_set_aside"], 1),
     "the joined rows are not renamed": ([ATOMIC], 3 + 3 * 10),
     "before run.json": ([f"{ATOMIC} after"], 3 + 3 * 10),
     "run.json is written, but not renamed": ([ATOMIC], 4 + 3 * 10),

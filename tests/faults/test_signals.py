@@ -217,6 +217,39 @@ def test_a_signal_in_the_first_second_ends_without_a_traceback(job, reference, t
     assert_invariant(job, run, reference)
 
 
+def mistaken(mark):
+    """Turn a stop into an error of another name, as the import of a compiled module does."""
+    from scar.errors import InputError
+    from scar.serving import session
+
+    def commit(*_, **__):
+        try:
+            announce_and_stay(mark)
+        except KeyboardInterrupt:
+            raise InputError("no runtime is installed") from None
+
+    session.commit = commit
+
+
+def announce_and_stay(mark):
+    from pathlib import Path
+
+    Path(mark).touch()
+    time.sleep(30)
+
+
+def test_a_stop_that_a_library_calls_an_error_is_a_stop(job, tmp_path):
+    mark = tmp_path / "mark"
+    process = job.start(
+        tmp_path / "run", before="tests.faults.test_signals:mistaken", given={"mark": str(mark)}
+    )
+    wait_for(mark.exists)
+    time.sleep(0.05)
+    process.send(signal.SIGTERM)
+    done = process.wait(10)
+    assert (done.code, done.err) == (143, "scar: error: stopped by SIGTERM; the same command goes on\n")
+
+
 def test_machines_are_told_too(job, tmp_path):
     run = tmp_path / "run"
     process = job.start(run, "--log-json", **SLOW)

@@ -93,7 +93,7 @@ def test_groups_are_cut_as_the_rule_has_it_without_a_look_at_each_row(most, grou
 def test_a_text_is_read_once_to_be_planned_and_hashed(tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(
-        "scar.pools.hashed.Disk.open", lambda _, place: opened.append(place) or open(place, "rb")
+        "scar.pools.hashed.Local.open", lambda _, place: opened.append(place) or open(place, "rb")
     )
     monkeypatch.setattr("scar.pools.places.sha256", lambda _: pytest.fail("read again"))
     data = {"a.jsonl": ROW * 3, "b.jsonl.gz": ROW, "c.csv": b"instruction,response\ni,r"}

@@ -41,6 +41,8 @@ def test_files_are_listed_read_and_removed_by_name(disk):
     disk.remove([f"{LEDGER}/a", f"{LEDGER}/none"])
     assert list(disk.listing(LEDGER)) == [f"{LEDGER}/b"] and disk.listing("none") == {}
     disk.remove([f"{LEDGER}/b"])
+    assert disk.names() == {CHUNKS, SET_ASIDE_PARTS, LEDGER}, "a plan would stand beside them"
+    disk.remove(["plan.json"])
     assert disk.names() == set()
 
 

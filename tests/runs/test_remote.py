@@ -278,6 +278,21 @@ def test_a_put_whose_answer_was_lost_is_known_as_ones_own(s3, monkeypatch):
         assert [owner.pid for owner in folder.owners()] == [Owner.this(None).pid]
 
 
+def test_a_lease_is_ended_although_the_answer_to_its_last_renewal_was_lost(folder, monkeypatch):
+    with folder.hold():
+        store = type(folder._lease.store)
+        real = store.put
+
+        def cut(self, path, content, mark):
+            real(self, path, content, mark)
+            raise ConnectionResetError
+
+        with monkeypatch.context() as patch, pytest.raises(ConnectionResetError):
+            patch.setattr(store, "put", cut)
+            folder._lease.renew()
+    assert lease_of(folder)["ended"] and folder.owners() == []
+
+
 def test_a_store_that_ignores_the_conditions_is_refused(s3, monkeypatch):
     real = S3.put
 

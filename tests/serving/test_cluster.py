@@ -274,3 +274,35 @@ def test_a_shard_is_not_for_a_cluster(pool, bundle, tmp_path):
     with pytest.raises(InputError, match="--shard and --cluster"):
         score_pool(pool, bundle, tmp_path / "run", shard=Shard(1, 2), cluster=Cluster("ray"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_chunk_that_may_kill_runs_alone_and_nobody_slips_in_before():
+    from scar.serving.cluster.on_ray import Seats
+
+    seats, order = Seats(), []
+    inside, leave = threading.Event(), threading.Event()
+
+    def first():
+        with seats.taken(alone=False):
+            inside.set()
+            leave.wait(10)
+            order.append("first")
+
+    def run(name, alone):
+        with seats.taken(alone=alone):
+            order.append(name)
+
+    threads = [threading.Thread(target=first)]
+    threads[0].start()
+    assert inside.wait(10)
+    with seats.taken(alone=False):  # two stand side by side
+        pass
+    for name, alone in (("alone", True), ("late", False)):
+        threads.append(threading.Thread(target=run, args=(name, alone)))
+        threads[-1].start()
+        threads[-1].join(0.1)
+        assert threads[-1].is_alive() and order == []
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["first", "alone", "late"]

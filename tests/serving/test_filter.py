@@ -7,6 +7,7 @@ from scar.cli import main
 from scar.errors import InputError
 from scar.selection.fuse import Fuse
 from scar.selection.keep import Output
+from scar.serving import filter as filtering
 from scar.settings import Reading, Scoring
 from tests.make import pool_rows, read_jsonl, write_jsonl
 from tests.serving.made import remade
@@ -25,9 +26,67 @@ def test_the_run_folder_is_gone_when_all_is_done(bundle, pool, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}
 
 
+def stopped(bundle, pool, out, **more):
+    """Filter, and stop before anything is selected."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(filtering, "select", lambda *rest, **more: (_ for _ in ()).throw(KeyboardInterrupt))
+        filter_pool(pool, bundle, out, TopK(2), **more)
+
+
+def test_scores_of_a_filter_that_was_stopped_while_it_selected_are_used_and_go(bundle, pool, tmp_path):
+    stopped(bundle, pool, tmp_path / "kept.jsonl")
+    assert filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2)).run.already
+    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}
+
+
+def test_they_make_room_for_those_of_another_ranker_and_stay_where_that_is_said(bundle, pool, tmp_path):
+    out, run, other = (
+        tmp_path / "kept.jsonl",
+        tmp_path / "kept.jsonl.run",
+        remade(bundle, tmp_path / "r", seed=9),
+    )
+    stopped(bundle, pool, out)
+    with pytest.raises(InputError, match="or --overwrite"):
+        filter_pool(pool, other, out, TopK(2))
+    filter_pool(pool, other, out, TopK(2), output=Output(overwrite=True))
+    assert out.exists() and not run.exists()
+    stopped(bundle, pool, out, output=Output(overwrite=True))
+    filter_pool(pool, bundle, out, TopK(2), output=Output(overwrite=True), keep_scores=True)
+    filter_pool(pool, bundle, out, TopK(2), output=Output(overwrite=True))
+    assert (run / "plan.json").is_file()
+
+
+@pytest.mark.parametrize("how", ["filter", "score"])
+def test_scores_that_were_made_to_be_kept_make_room_for_no_others(bundle, pool, tmp_path, how):
+    out, run = tmp_path / "kept.jsonl", tmp_path / "kept.jsonl.run"
+    if how == "score":
+        score_pool(pool, bundle, run)
+    else:
+        filter_pool(pool, bundle, out, TopK(2), keep_scores=True)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    again = Output(overwrite=True)
+    with pytest.raises(InputError, match="made to be kept: choose another --out, or remove that folder"):
+        filter_pool(pool, remade(bundle, tmp_path / "r", seed=9), out, TopK(2), output=again)
+    filter_pool(pool, bundle, out, TopK(2), output=again)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_took_the_place_of_ours_while_we_selected_stays(bundle, pool, tmp_path, monkeypatch):
+    run, real = tmp_path / "kept.jsonl.run", filtering.select
+
+    def selected(*rest, **more):
+        kept = real(*rest, **more)
+        score_pool(pool, bundle, run, scoring=Scoring(chunk_rows=3), overwrite=True)
+        return kept
+
+    monkeypatch.setattr(filtering, "select", selected)
+    filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2))
+    assert len(list(run.glob("chunks/*.parquet"))) == 4 and (run / "run.json").exists()
+
+
 def test_what_a_killed_run_left_does_not_stand_in_the_way(bundle, pool, tmp_path):
-    filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2), keep_scores=True)
     run = tmp_path / "kept.jsonl.run"
+    stopped(bundle, pool, tmp_path / "kept.jsonl")
     (run / "run.json").unlink()
     (run / "chunks" / ".00000000.parquet.tmp").touch()
     again = Output(overwrite=True)
@@ -149,3 +208,13 @@ def test_two_rankers_of_one_name_are_one_line_of_error(bundle, pool, tmp_path, c
     assert main(["filter", str(pool), *arguments, "--by", "style"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and str(twin) in told and str(bundle) in told and "another --name" in told
+
+
+def test_scores_that_a_selection_that_failed_left_are_used_and_then_go(bundle, pool, tmp_path, monkeypatch):
+    kept, run = tmp_path / "kept.jsonl", tmp_path / "kept.jsonl.run"
+    monkeypatch.setattr("scar.selection.keep.MOST_SORTED", 1)
+    with pytest.raises(InputError, match="--sort takes at most"):
+        filter_pool(pool, bundle, kept, TopK(2), output=Output(sort=True))
+    assert (run / "run.json").is_file() and not kept.exists()
+    assert filter_pool(pool, bundle, kept, TopK(2)).run.already
+    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}

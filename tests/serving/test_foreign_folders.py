@@ -143,6 +143,6 @@ def test_a_plan_is_read_before_the_folder_is_made_ready(tmp_path, job):
     Plan.read(folder)
     (folder.path / "chunks").rmdir()
     plan_of().write(folder)
-    with pytest.raises(InputError, match="written by a training"):
+    with pytest.raises(InputError, match="its maker, a training, differs"):
         settle(folder, job, "resume")
     assert files(folder) == [".inputs.json", PLAN] and not (folder.path / "chunks").exists()

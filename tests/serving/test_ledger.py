@@ -9,6 +9,7 @@ import pytest
 from scar.pools import Chunk
 from scar.records import Address, Reason, SetAside
 from scar.runs import PLAN, SET_ASIDE, Disk, Plan
+from scar.runs.checked import checked, read_checked
 from scar.serving.ledger import Counts, commit, digest, done, join_set_aside
 
 FINGERPRINT = {"pool": {"a.jsonl": "00"}, "graph": "tower.onnx"}
@@ -139,6 +140,32 @@ def test_a_chunk_with_a_file_that_is_cut_emptied_or_gone_is_not_done(folder, nam
 def test_an_entry_of_another_shape_or_run_does_not_count(folder, value):
     committed(folder, 1)
     (folder.path / "ledger/00000001.json").write_text(json.dumps(value))
+    assert done(folder, plan_of()).chunks == frozenset()
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"files": ["chunks/00000001.parquet", "set_aside/00000001.jsonl"]},
+        {"files": {"chunks/00000001.parquet": [], "set_aside/00000001.jsonl": "x"}},
+        {"rows": "1"},
+        {"tokens_of": {"style": "many"}},
+        {"set_aside": []},
+        {"truncated": None},
+    ],
+)
+def test_a_forged_entry_with_a_right_checksum_does_not_count(folder, forged):
+    committed(folder, 1, scored=1)
+    path = folder.path / "ledger/00000001.json"
+    path.write_bytes(checked(json.dumps(read_checked(path.read_bytes()) | forged)))
+    assert done(folder, plan_of()).chunks == frozenset()
+
+
+def test_an_entry_that_is_nested_too_deeply_does_not_count(folder):
+    committed(folder, 1)
+    (folder.path / "ledger/00000001.json").write_bytes(
+        checked('{"chunk": ' + "[" * 99_999 + "]" * 99_999 + "}")
+    )
     assert done(folder, plan_of()).chunks == frozenset()
 
 

@@ -8,6 +8,7 @@ import pytest
 from scar.bundle import MANIFEST, TOKENIZER, seal
 from scar.errors import InputError
 from scar.runs import PLAN, RUN, SET_ASIDE, Disk, Plan
+from scar.runs.checked import checked
 from scar.serving.job import Job
 from scar.serving.plan import check_run, clear, differing, settle
 from scar.settings import Reading, Scoring
@@ -127,6 +128,10 @@ def test_a_pool_is_not_hashed_again_where_nothing_touched_it(folder, job, pool, 
 
 def test_another_run_is_replaced_where_that_is_wanted(folder, job):
     committed(folder, 0)
+    for existing in ("replace another", "replace"):
+        settle(folder, job(), existing)
+        assert "ledger/00000000.json" in files(folder), "the same run, unfinished, goes on"
+    (folder.path / RUN).write_text("{}")
     settle(folder, job(), "replace another")
     assert "ledger/00000000.json" in files(folder)
     settle(folder, job(), "replace")
@@ -160,9 +165,26 @@ def test_a_run_of_an_earlier_version_is_told(folder, job):
         settle(folder, job(), "resume")
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        '{"files": ' + "[" * 99_999 + "]" * 99_999 + "}",
+        '{"chunk_columns": 7, "files": []}',
+        '{"chunk_columns": [], "files": [[]]}',
+        '{"chunk_columns": ["file"], "files": {}, "chunks": [["x"]]}',
+        '{"chunk_columns": [], "files": [], "chunks": [[]]}',
+        '{"chunk_columns": [], "files": [], "chunks": [], "pool": 7}',
+    ],
+)
+def test_a_forged_plan_with_a_right_checksum_is_one_line(folder, forged):
+    (folder.path / PLAN).write_bytes(checked(forged))
+    with pytest.raises(InputError, match="plan.json: (damaged|not the plan of a run)"):
+        Plan.read(folder)
+
+
 def test_a_training_s_run_is_told(folder, job):
     plan_of().write(folder)
-    with pytest.raises(InputError, match="written by a training"):
+    with pytest.raises(InputError, match="its maker, a training, differs"):
         settle(folder, job(), "resume")
 
 

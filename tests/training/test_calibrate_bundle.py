@@ -124,6 +124,23 @@ def test_a_part_that_is_not_asked_for_stays_as_it_was(copy, planted, tmp_path):
     assert newest.percentile != old.percentile
 
 
+def test_a_part_that_was_fitted_meanwhile_stays_too(copy, planted, tmp_path, monkeypatch):
+    data = write_jsonl(tmp_path / "labels.jsonl", labelled(planted[1]))
+    reference = write_jsonl(tmp_path / "reference.jsonl", ROWS[:50])
+    write = module._write
+
+    def waited(*rest):
+        monkeypatch.setattr(module, "_write", write)
+        calibrate_bundle(copy, reference=reference)
+        return write(*rest)
+
+    monkeypatch.setattr(module, "_write", waited)
+    report = calibrate_bundle(copy, labels=data)
+    found = calibration_of(copy)
+    assert found == report.calibration and report.fitted == ("probability",)
+    assert found.probability.facts["fitted_on"] == "labels.jsonl" and found.percentile.facts["rows"] == 50
+
+
 def test_both_parts_are_fitted_on_scores_without_the_length_trend(copy, scores, planted, tmp_path):
     scorer = Scorer.load(copy)
     lengths = scorer.encoder.encode(((), row["response"]) for row in ROWS).response_tokens

@@ -12,7 +12,7 @@ from pathlib import Path
 from scar.bundle import Bundle
 from scar.errors import InputError, RunError
 from scar.pools import Chunk
-from scar.pools.places import Disk as OnDisk
+from scar.pools.places import Local
 from scar.runs import Disk, Folder, entry_name, open_folder
 from scar.serving.choice import Choice, look
 from scar.serving.cluster.order import Answer, Order, holder
@@ -60,7 +60,7 @@ class Actor:
             (scored,) = results
         assert not isinstance(scored, Failed)  # of threads none is given up
         file = next(file for file in job.files if file.name == chunk.file)
-        if isinstance(file.store, OnDisk):
+        if isinstance(file.store, Local):
             job.refuse_changed(file)
         self._refuse_other_owner(folder)
         counts = commit_scored(folder, self.order.digest, scored, job.scoring.carry)

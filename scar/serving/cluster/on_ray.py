@@ -37,17 +37,39 @@ class Tally:
     def __init__(self) -> None:
         self._tries: Counter[int] = Counter()
 
-    def begin(self, chunk: int) -> int:
+    def tries(self, chunk: int) -> int:
+        """Tell how often it was begun."""
+        return self._tries[chunk]
+
+    def begin(self, chunk: int) -> None:
         """Count one more."""
         self._tries[chunk] += 1
-        return self._tries[chunk]
+
+
+class Seats:
+    """Chunks that run side by side in one process, or one alone."""
+
+    def __init__(self) -> None:
+        self._seats, self._door = threading.Semaphore(TOGETHER), threading.Lock()
+
+    @contextmanager
+    def taken(self, *, alone: bool) -> Iterator[None]:
+        """Have one, or all of them."""
+        wanted = TOGETHER if alone else 1
+        with self._door:  # who waits for all lets nobody in before
+            for _ in range(wanted):
+                self._seats.acquire()
+        try:
+            yield
+        finally:
+            self._seats.release(wanted)
 
 
 class Udf:
     """What Ray Data makes one of in each actor."""
 
     def __init__(self, order: Order, tally: Any) -> None:
-        self._actor, self._tally = Actor(order), tally
+        self._actor, self._tally, self._seats = Actor(order), tally, Seats()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score the chunks of a batch: it has one."""
@@ -56,8 +78,12 @@ class Udf:
     def _score(self, chunk: Chunk) -> Answer:
         import ray
 
-        if ray.get(self._tally.begin.remote(chunk.index)) <= TRIES:
-            return self._actor.score(chunk)
+        tries = ray.get(self._tally.tries.remote(chunk.index))
+        if tries < TRIES:
+            # Begun before, it may be what killed its process: whatever stands beside it must not look guilty too.
+            with self._seats.taken(alone=tries > 0):
+                ray.get(self._tally.begin.remote(chunk.index))
+                return self._actor.score(chunk)
         why = (
             f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed? Where a row kills its process, "
             "`scar score --workers 1` finds it, and sets it aside"

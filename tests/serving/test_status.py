@@ -1,0 +1,52 @@
+"""How far a run is."""
+
+import os
+
+import pytest
+
+from scar.errors import InputError
+from scar.runs import RUN
+from scar.serving.ledger import Counts
+from scar.serving.status import status
+from tests.serving.test_ledger import aside, committed, folder, plan_of  # noqa: F401  a fixture
+
+
+def test_nothing_is_done_at_first(folder):  # noqa: F811
+    now = status(folder)
+    assert (now.chunks, now.chunks_done, now.rows, now.rows_left) == (2, 0, 2, 2)
+    assert now.counts == Counts() and not now.finished and now.owners == ()
+    assert now.rows_per_second is None and now.seconds_left is None
+
+
+def test_what_is_done_is_counted_and_its_pace_told(folder):  # noqa: F811
+    plan_of(5).write(folder)
+    for index in range(4):
+        committed(folder, index, [aside(index)], set_aside={"invalid_json": 1})
+        os.utime(folder.path / f"ledger/{index:08d}.json", (1000 + 2 * index, 1000 + 2 * index))
+    (folder.path / "ledger" / "notes.txt").touch()
+    now = status(folder.path)
+    assert now.chunks_done == 4 and now.counts.set_aside == {"invalid_json": 4} and now.rows_left == 1
+    assert now.rows_per_second == pytest.approx(0.5) and now.seconds_left is None  # nobody works on it
+    with folder.hold():
+        assert status(folder).seconds_left == pytest.approx(2) and len(status(folder).owners) == 1
+
+
+def test_a_damaged_entry_is_not_done(folder):  # noqa: F811
+    committed(folder, 0)
+    committed(folder, 1)
+    path = folder.path / "ledger/00000001.json"
+    path.write_bytes(path.read_bytes().replace(b'"rows": 1', b'"rows": 2'))
+    assert status(folder).chunks_done == 1
+
+
+def test_it_changes_nothing(folder):  # noqa: F811
+    committed(folder, 0)
+    (folder.path / RUN).write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
+    assert status(folder).finished
+    assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
+
+
+def test_what_is_no_run_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"plan.json: missing; this folder is not a run"):
+        status(tmp_path)
