@@ -120,8 +120,7 @@ def test_a_training_is_not_gone_on_from_a_state_with_code(where, settings, paylo
     torch.save({**state, where: code}, made)
     assert "last.ckpt: refused: " in refused(capsys, *words)
     torch.save({**state, "hyper_parameters": {"_instantiator": "os.mkdir", "path": str(payload.path)}}, made)
-    with pytest.raises((RuntimeError, KeyError)):  # its weights do not fit; nothing is called
-        main([str(word) for word in words])
+    assert main([str(word) for word in words]) != 0  # its weights do not fit; nothing is called
     made.write_bytes(b"PK\x03\x04 damaged")
     assert "--overwrite starts the training anew" in refused(capsys, *words)
 

@@ -21,6 +21,8 @@ EVIL = (
 """Title, clearing, colour, carriage return, backspace, C1, rich's marks, directions, nothing, NUL, a formula."""
 NAME = EVIL.replace("\x00", "").replace("/", "|")
 """As much of it as a file's name can hold."""
+MARKS = "[red]mark[|red] [link=https:||evil.example]x[|link]"
+"""What the name of a pool's file may hold: one with control characters is refused."""
 ACTS = [
     *map(chr, range(9)),
     *map(chr, range(11, 32)),
@@ -44,7 +46,7 @@ def evil_pool(folder):
     ]
     bad = [{"instruction": EVIL, "response": None, EVIL: EVIL}, EVIL.encode(), b"\x1b[2J{"]
     folder.mkdir()
-    return write_jsonl(folder / f"{NAME}.jsonl", [*rows, *bad]).parent
+    return write_jsonl(folder / f"{MARKS}.jsonl", [*rows, *bad]).parent
 
 
 def ran(*words):
@@ -93,6 +95,12 @@ def test_an_error_shows_what_was_wrong_and_does_nothing_else(words, machines, tm
     harmless((out, err))
     assert len(err.splitlines()) == 1
     assert not machines or json.loads(err)["message"]
+
+
+def test_a_pool_whose_file_has_such_a_name_is_refused_and_the_name_shown(tmp_path, capfd):
+    write_jsonl(tmp_path / f"{NAME}.jsonl", pool_rows(2))
+    assert ran("inspect", tmp_path) == 2
+    assert "control character; rename it" in harmless(capfd.readouterr())
 
 
 def test_bad_rows_are_told_in_errors(bundle, tmp_path, capfd):
