@@ -136,7 +136,7 @@ class Parquet:
         for number, group, heavy in self._groups(stream, table, first):
             rows = min(BATCH_ROWS, max(1, WEIGHT // max(1, sum(heavy))))
             found = 0
-            for batch in table.iter_batches(rows, [number]):
+            for batch in table.iter_batches(rows, [number], use_threads=False):
                 found += batch.num_rows
                 yield batch
             if found != group.rows:
@@ -158,6 +158,7 @@ class Parquet:
 
     def _open(self, stream: IO[bytes]) -> pq.ParquetFile:
         # Buffered, not read ahead: a column of a large row group is never in memory whole.
+        # Nor by threads of Arrow: they can outlive the interpreter that the stream calls, and abort the process.
         return pq.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False)
 
 

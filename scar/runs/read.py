@@ -33,6 +33,7 @@ def _opened(folder: Folder, index: int) -> Iterator[pq.ParquetFile]:
     try:
         with (
             folder.open(data_name(index)) as stream,
+            # Threads of Arrow that call a Python file can outlive the interpreter, and abort the process at its end.
             pq.ParquetFile(stream, page_checksum_verification=True) as file,
         ):
             yield file
@@ -58,7 +59,7 @@ def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator
                     f"{folder.place}: no column {missing[0]!r} in the scores; there are: {', '.join(there)}. "
                     f"Columns of the pool must be carried: scar score --carry {missing[0]}"
                 )
-            table = file.read(columns=list(columns))
+            table = file.read(columns=list(columns), use_threads=False)
         yield table
 
 

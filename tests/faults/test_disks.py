@@ -134,10 +134,10 @@ def test_a_read_only_disk_is_told(job, reference, tmp_path):
         assert whole.code == 0 and "is finished already" in whole.out, whole
         assert job.parent.run("gather", disk.path / "whole").code == 0
         done = job.run(run)
-        assert done.code == 1 and "Read-only file system" in done.err and str(run) in done.err
+        assert done.code == 2 and "Read-only file system" in done.err and str(run) in done.err
         assert job.parent.run("status", run).code == 0 and job.parent.run("verify", run, "--check").code == 0
         new = job.run(disk.path / "new")
-        assert new.code == 1 and "Read-only file system" in new.err
+        assert new.code == 2 and "Read-only file system" in new.err
         disk.remount("rw")
         assert job.run(run).code == 0
         assert_invariant(job, run, reference)

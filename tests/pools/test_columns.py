@@ -196,3 +196,11 @@ def test_a_flipped_bit_is_an_error_that_names_the_file_or_another_value(name, tm
         except MemoryError:
             pass
     assert told
+
+
+def test_a_dictionary_of_more_values_than_rows_is_legitimate(tmp_path):
+    words = pa.array(["x", "y", "z"]).dictionary_encode()
+    table = pa.table({"instruction": ["i"], "response": ["r"], "word": words.take(pa.array([2]))})
+    pq.write_table(table, tmp_path / "p.parquet")
+    (item,) = read_pool(tmp_path / "p.parquet")
+    assert item.response == "r"
