@@ -151,7 +151,7 @@ def is_record(record: Any) -> bool:
     if not isinstance(record, dict) or not isinstance(record.get("passed"), bool):
         return False
     parts = [record.get(name, {}) for name in ("versions", "real", "speed")]
-    texts = [record.get(name) or "" for name in ("device", "reason")]
+    texts = [record.get("device", "cpu"), record.get("reason") or ""]
     if not all(isinstance(part, dict) for part in parts) or not all(isinstance(text, str) for text in texts):
         return False
     return all(

@@ -16,7 +16,7 @@ from scar.serving.choice import Choice
 from scar.serving.engines import versions
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
-from scar.serving.shares import shares
+from scar.serving.workers import share_out
 from scar.settings import Reading, Scoring
 
 RANKERS = "rankers"
@@ -50,7 +50,7 @@ class Job:
         """Look at all that is named. Raises InputError where something is not usable."""
         scoring = scoring or Scoring()
         if scoring.workers:
-            shares(scoring.workers)  # are there processors for them?
+            share_out(scoring.workers)  # are there processors for them?
         files = find(pool)
         stamps = {file.name: file.stamp() for file in files}
         reader = RowReader(files, reading or Reading(), scoring.carry)

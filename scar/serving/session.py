@@ -15,9 +15,8 @@ from scar.serving.job import Job
 from scar.serving.ledger import Counts, commit, digest, done
 from scar.serving.pipeline import Failed, Meter, Scored, Threads, read_chunks, where
 from scar.serving.report import RunReport, Watch
-from scar.serving.shares import shares
 from scar.serving.sidecar import count, table, with_scores
-from scar.serving.workers import Workers
+from scar.serving.workers import Workers, share_out
 from scar.settings import Cluster
 
 log = logging.getLogger("scar")
@@ -114,7 +113,7 @@ class Session:
             )
         if not workers:
             return Threads(self.job.scorers, self.watch.batch)
-        return Workers(self.job.scorers, shares(workers), self.watch.batch, self.job.scoring.stall)
+        return Workers(self.job.scorers, share_out(workers), self.watch.batch, self.job.scoring.stall)
 
 
 def commit_scored(folder: Folder, fingerprint: str, scored: Scored, carry: Sequence[str]) -> Counts:

@@ -24,8 +24,8 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
 FATAL = """
-from scar.serving import worker
-from scar.serving.messages import Answer
+from scar.serving.workers import worker
+from scar.serving.workers.messages import Answer
 answer = worker._answer
 
 def fatal(scorers, task, tell):

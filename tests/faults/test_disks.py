@@ -126,8 +126,8 @@ def test_a_read_only_disk_is_told(job, reference, tmp_path):
     with small_disk(tmp_path / "disk", 1 << 23) as disk:
         run = disk.path / "run"
         shutil.copytree(reference, run)
-        (run / "run.json").unlink()
-        (run / "ledger/00000004.json").unlink()
+        for name in ("run.json", "set_aside.jsonl", "ledger/00000004.json"):
+            (run / name).unlink()
         shutil.copytree(reference, disk.path / "whole")
         disk.remount("ro")
         whole = job.run(disk.path / "whole")

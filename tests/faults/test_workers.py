@@ -84,7 +84,7 @@ def test_a_worker_that_dies_once_costs_nothing(pool, bundle, clean, tmp_path):
 
 LATE = """
 from scar.cli import progress
-from scar.serving import worker
+from scar.serving.workers import worker
 budgets, told = worker.budgets, []
 
 def late(scorers):
@@ -132,7 +132,7 @@ def test_workers_that_cannot_start_stop_the_run(pool, bundle, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_fails_its_chunk_and_no_other(pool, bundle, clean, tmp_path):
-    patch = "from scar.serving import workers\nworkers.BACKOFF = 0.1\n"
+    patch = "from scar.serving.workers import supervised\nsupervised.BACKOFF = 0.1\n"
     patch += FATAL.format(word="poison", deed="time.sleep(1000)")
     arguments = score(pool, bundle, tmp_path / "run", *ONE, "--stall", 1)
     done = drive(tmp_path, *arguments, patch=patch)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from scar.records import Address, Reason, SetAside
 from scar.serving.answers import Scores
-from scar.serving.pieces import Piece, joined, too_many, without
 from scar.serving.sidecar import Item
+from scar.serving.workers.pieces import Piece, joined, too_many, without
 
 
 def search(records, killers):

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.errors import InputError
-from scar.serving import shares
 from scar.serving.engines import processors
 from scar.serving.run import score_pool
+from scar.serving.workers import shares
 from scar.settings import Scoring
 from tests.make import pool_rows, write_jsonl
 
@@ -131,6 +131,6 @@ def test_too_many_workers_are_refused_before_a_finished_run_is_deleted(pool, bun
 def test_a_quota_counts_processors_and_pins_to_none(monkeypatch):
     monkeypatch.setattr(shares, "processors", lambda: 1)
     monkeypatch.setattr(shares.os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
-    assert shares.shares(1) == [shares.Share(1)]
+    assert shares.share_out(1) == [shares.Share(1)]
     monkeypatch.setattr(shares, "processors", lambda: 3)
-    assert shares.shares(2) == [shares.Share(1, [3]), shares.Share(2, [5, 7])]
+    assert shares.share_out(2) == [shares.Share(1, [3]), shares.Share(2, [5, 7])]

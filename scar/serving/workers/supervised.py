@@ -10,14 +10,14 @@ from contextlib import closing, contextmanager
 from queue import SimpleQueue
 
 from scar.errors import RunError
-from scar.serving.messages import Answer, Done
-from scar.serving.pieces import Piece, joined, too_many, without
 from scar.serving.pipeline import READ_AHEAD, Failed, Meter, Scored, Work, refuse_non_finite, where
-from scar.serving.process import Died, Hung, Lost, Process
 from scar.serving.scorer import Scorer
-from scar.serving.shares import Share
 from scar.serving.stages import map_ahead, read_ahead
-from scar.serving.worker import Task
+from scar.serving.workers.messages import Answer, Done
+from scar.serving.workers.pieces import Piece, joined, too_many, without
+from scar.serving.workers.process import Died, Hung, Lost, Process
+from scar.serving.workers.shares import Share
+from scar.serving.workers.worker import Task
 
 log = logging.getLogger("scar")
 RETRIES = 3

@@ -17,7 +17,7 @@ class Share:
     """Numbers of the processors that it keeps; empty where a quota, not an affinity, is the limit."""
 
 
-def shares(workers: int) -> list[Share]:
+def share_out(workers: int) -> list[Share]:
     """Deal this process's processors out. Raises InputError where there are fewer than workers."""
     have = processors()
     own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

@@ -18,10 +18,10 @@ from scar.pools import Chunk
 from scar.records import Record
 from scar.serving.answers import encode_records
 from scar.serving.choice import Choice
-from scar.serving.messages import Answer, Done, Logged, Message, Ready, Trouble
 from scar.serving.pipeline import budgets, score_all
 from scar.serving.scorer import Scorer
-from scar.serving.shares import Share
+from scar.serving.workers.messages import Answer, Done, Logged, Message, Ready, Trouble
+from scar.serving.workers.shares import Share
 from scar.settings import Scoring
 
 Spec = tuple[Bundle, Choice, Scoring, Mapping[str, str]]

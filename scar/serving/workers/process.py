@@ -10,9 +10,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
 from scar.errors import RunError
-from scar.serving.messages import Answer, Done, Logged, Message, Trouble
-from scar.serving.shares import Share
-from scar.serving.worker import MASKED, Spec, Task, work
+from scar.serving.workers.messages import Answer, Done, Logged, Message, Trouble
+from scar.serving.workers.shares import Share
+from scar.serving.workers.worker import MASKED, Spec, Task, work
 
 log = logging.getLogger("scar")
 STARTS = 3
