@@ -1,6 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +12,10 @@ from tests.make import labelled_rows, tier_rows, tiny_encoder, write_jsonl
 # A busy machine is not a wrong program: no deadline, and the same examples every time.
 hypothesis.settings.register_profile("scar", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("scar")
+
+# A shell's background job is deaf to SIGINT, and so would be whatever the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RECIPE = Path(__file__).parent.parent / "train" / "style-minilm.yaml"
 

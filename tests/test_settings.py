@@ -109,7 +109,10 @@ def test_the_fingerprint_tells_every_setting_but_who_does_the_work():
     assert Scoring(threads=1).fingerprint() == Scoring(threads=7).fingerprint()
     assert Scoring(workers=1).fingerprint() == Scoring(workers=2, stall=9).fingerprint()
     # What the choice of these led to stands in the plan beside each ranker.
-    assert Scoring(graph="fused", precision="fp32", engine="onnxruntime").fingerprint() == Scoring().fingerprint()
+    assert (
+        Scoring(graph="fused", precision="fp32", engine="onnxruntime").fingerprint()
+        == Scoring().fingerprint()
+    )
     for other in [{"chunk_rows": 64}, {"carry": ("a",)}, {"aggregate": "min"}, {"device": "cuda"}]:
         assert Scoring(**other).fingerprint() != Scoring().fingerprint()
 

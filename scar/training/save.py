@@ -190,6 +190,8 @@ def load_ranker(bundle: Bundle) -> Ranker:
 def make_ranker(described: Mapping[str, Any], encoder: nn.Module) -> Ranker:
     """Put the head that ranker.json describes on an encoder, its weights random; ValueError for an impossible one."""
     head, hidden = described["head"], described["encoder"]["hidden_size"]
+    if not isinstance(head, dict):
+        raise ValueError(f"{head!r} is no table")
     for name, width in (("hidden_size", hidden), ("width", head.get("width", 1))):
         if not isinstance(width, int) or not 0 < width <= WIDEST:
             raise ValueError(f"{name} is {width!r}, not a number up to {WIDEST:,}")

@@ -1,5 +1,7 @@
 """The contract of engines: each, in each precision that this machine has, on the same rows of a trained bundle."""
 
+import ctypes
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,3 +164,29 @@ def test_a_precision_that_an_engine_has_not_is_refused(bundle):
     pytest.importorskip("openvino")
     with pytest.raises(InputError, match="--precision fp16: the openvino engine has"):
         Way(Bundle.open(bundle), "openvino", "fp16", "tower.onnx").open()
+
+
+class Stack(ctypes.Structure):
+    """stack_t of the C library."""
+
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def signal_stack():
+    stack = Stack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+    return stack.start, stack.size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO gives threads such a stack on Linux alone")
+def test_openvino_leaves_the_stack_for_signals_of_its_caller_alone(bundle):
+    """It frees the stack that it gives: a signal that came later would end the process with SIGSEGV."""
+    pytest.importorskip("openvino")
+    before = signal_stack()
+    models = [
+        Way(Bundle.open(bundle), "openvino", "fp32", graph).model()
+        for graph in ("tower.onnx", "tower.fused.onnx")
+    ]
+    assert signal_stack() == before
+    del models
+    assert signal_stack() == before

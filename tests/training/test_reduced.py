@@ -13,6 +13,7 @@ from scar.bundle import MODEL, TOWER, Bundle
 from scar.cli import main
 from scar.encoding import Pairs
 from scar.errors import GateError, InputError
+from scar.serving.engines.openvino import compiled
 from scar.serving.gates import load_gate_rows
 from scar.tokens import TokenLists, length_batches
 from scar.training.export import wanted
@@ -161,11 +162,9 @@ def test_only_dynamic_int8_depends_on_batch_mates(made, tokens):
 
 
 def test_openvino_reads_static_int8_as_onnx_runtime_does(made, tokens):
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
     batch = feeds(tokens)[0]
-    model = openvino.Core().compile_model(
-        str(made / "tower.int8.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    model = compiled(str(made / "tower.int8.onnx"), {"INFERENCE_PRECISION_HINT": "f32"})
     mean = model(batch)["mean"]
     exact = run(made / "tower.int8.onnx", batch)[2]
     assert np.linalg.norm(mean - exact) / np.linalg.norm(exact) < 0.02

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scar.serving.engines import processors
 from scar.serving.engines.machine import has_bf16
-from scar.serving.engines.openvino import openvino
+from scar.serving.engines.openvino import compiled, openvino
 
 SIZES = (512, 1024, 2048)
 """Rows and columns of the matrices: the first fits the caches, the last does not."""
@@ -100,5 +100,5 @@ def _openvino(a: Square, b: Square, hint: str, threads: int) -> Callable[[], obj
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
     }
-    request = library.Core().compile_model(model, "CPU", settings).create_infer_request()
+    request = compiled(model, settings).create_infer_request()
     return lambda: request.infer([a], share_inputs=True, share_outputs=True)

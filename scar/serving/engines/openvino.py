@@ -2,7 +2,8 @@
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -28,6 +29,17 @@ def openvino() -> Any:
     return openvino
 
 
+def compiled(model: Any, settings: Mapping[str, Any]) -> Any:
+    """Compile a model, or the file of one, for the CPU.
+
+    In a thread of its own: the plugin gives the thread that loads it a stack for signals, and frees it while that
+    thread uses it yet. In the main thread, SIGTERM or Ctrl-C would then end the process with SIGSEGV.
+    """
+    library = openvino()
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(lambda: library.Core().compile_model(model, "CPU", dict(settings))).result()
+
+
 class OpenVino:
     """A graph in OpenVINO on the CPU, several infer requests in flight."""
 
@@ -35,7 +47,7 @@ class OpenVino:
 
     def __init__(self, path: Path, precision: str = "fp32", *, threads: int = 1, device: str = "cpu") -> None:
         """`threads` batches run at a time, each on one."""
-        library = openvino()
+        openvino()
         if device != "cpu":
             raise InputError(f"--device {device}: the openvino engine runs on the cpu")
         if precision not in HINTS:
@@ -47,9 +59,8 @@ class OpenVino:
         self.precision = precision
         self._in_flight = InFlight(threads)
         self._local = threading.local()
-        self._model = library.Core().compile_model(
+        self._model = compiled(
             str(path),
-            "CPU",
             {
                 "INFERENCE_PRECISION_HINT": HINTS[precision],
                 "INFERENCE_NUM_THREADS": threads,
