@@ -79,8 +79,18 @@ def main() -> None:
                 found[name].append(
                     timed(rows, asked.ranker, run, "--chunk_rows", str(asked.chunk_rows), *flags)
                 )
+    print(f"| way | {' | '.join(NAMES)} |\n|---|{'---|' * len(NAMES)}")
     for name, rounds in found.items():
-        print(name, {each: round(statistics.median(one[each] for one in rounds), 2) for each in NAMES})
+        print(f"| {name} | {' | '.join(spread([one[each] for one in rounds]) for each in NAMES)} |")
+    both = zip(found["ray"], found["plain"], strict=True)
+    print(
+        f"Ray / plain, the rest, of each round: {spread([one['rest'] / other['rest'] for one, other in both])}"
+    )
+
+
+def spread(values: list[float]) -> str:
+    """Give the median of some rounds, the least and the most."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 if __name__ == "__main__":

@@ -84,8 +84,8 @@ def test_a_run_on_a_store_has_the_bytes_of_one_on_a_disk(s3, pool, bundle, whole
 
 
 def test_pool_and_run_on_a_store(s3, pool, bundle, whole):
-    s3.put_object(Bucket="bucket", Key="pool/a.jsonl", Body=pool.read_bytes())
-    assert main(score("s3://bucket/pool", bundle, "s3://bucket/both")) == 0
+    s3.put_object(Bucket="bucket", Key="pool_of_a_run/a.jsonl", Body=pool.read_bytes())
+    assert main(score("s3://bucket/pool_of_a_run", bundle, "s3://bucket/both")) == 0
     theirs = files(s3, "both")
     del theirs["plan.json"]
     entries = {name for name in whole if name.startswith("ledger")}
