@@ -5,7 +5,11 @@
 #     serve/slurm.sh POOL BUNDLE RUN SHARDS [flags of scar score]        on a login node, with scar on the PATH
 #
 # It plans, submits the array, and a job behind it that gathers. A task that comes near its time limit is told so by
-# SIGUSR1, stops within seconds and is queued again; so may you any task that failed: it goes on where it was.
+# SIGUSR1, stops within seconds and is queued again. A task that failed goes on where it was, here the third of eight:
+#
+#     sbatch --array=3 serve/slurm.sh POOL BUNDLE RUN 8 [the same flags, without --overwrite]
+#
+# The job that gathers waits for an array of which no task failed: once all are done, run `scar gather RUN` by hand.
 #SBATCH --job-name=scar-score
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=8G
@@ -24,13 +28,17 @@ shift 4
 
 if [ -z "${SLURM_ARRAY_TASK_ID:-}" ]; then
   scar plan "$pool" --ranker "$bundle" --out "$run" "$@"
-  array="$(sbatch --parsable --array="1-$shards" "$0" "$pool" "$bundle" "$run" "$shards" "$@")"
+  task=("$pool" "$bundle" "$run" "$shards")
+  for flag in "$@"; do
+    [ "$flag" = --overwrite ] || task+=("$flag") # the plan has begun the run anew, for all tasks
+  done
+  array="$(sbatch --parsable --array="1-$shards" "$0" "${task[@]}")"
   sbatch --parsable --dependency="afterok:$array" --job-name=scar-gather --cpus-per-task=1 \
     --wrap "scar gather $(printf '%q' "$run")"
   exit
 fi
 
-scar score "$pool" --ranker "$bundle" --out "$run" "$@" --shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" &
+scar score "$pool" --ranker "$bundle" --out "$run" "$@" --shard "$SLURM_ARRAY_TASK_ID/$shards" &
 scored=$!
 trap 'kill -USR1 "$scored"' USR1
 trap 'kill -TERM "$scored"' TERM

@@ -92,6 +92,40 @@ def test_an_array_of_three_scores_and_gathers_what_one_process_would(slurm, bund
 
 
 @pytest.mark.slow
+def test_a_task_that_is_run_again_alone_scores_its_own_shard(slurm, bundle, tmp_path):
+    pool, run = write_jsonl(tmp_path / "a.jsonl", pool_rows(20)), tmp_path / "run"
+    flags = ["--chunk_rows", "4"]
+    assert main(["plan", str(pool), "--ranker", str(bundle), "--out", str(run), *flags]) == 0
+    # As `sbatch --array=3` has it.
+    task = {"SLURM_JOB_ID": "73", "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "1"}
+    done = subprocess.run(
+        ["bash", SLURM, pool, bundle, run, "5", *flags],
+        env={**os.environ, **task},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in (run / "ledger").iterdir()] == ["00000002.json"]
+
+
+@pytest.mark.slow
+def test_overwrite_begins_a_finished_run_anew_and_its_tasks_are_not_told(slurm, bundle, tmp_path):
+    pool, run = write_jsonl(tmp_path / "a.jsonl", pool_rows(8)), tmp_path / "run"
+    score = ["score", str(pool), "--ranker", str(bundle), "--out", str(run), "--chunk_rows", "8"]
+    assert main(score) == 0
+    done = subprocess.run(
+        [SLURM, pool, bundle, run, "2", "--overwrite", "--chunk_rows", "4"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((run / "ledger").iterdir())) == 2 and (run / "run.json").exists()
+    assert slurm.read_text().splitlines()[0].endswith(" 2 --chunk_rows 4")
+
+
+@pytest.mark.slow
 def test_a_task_that_runs_out_of_time_stops_and_is_queued_again(slurm, bundle, tmp_path):
     pool, run = write_jsonl(tmp_path / "a.jsonl", pool_rows(3000)), tmp_path / "run"
     flags = ["--chunk_rows", "4"]
