@@ -219,6 +219,29 @@ def test_strict_stops_at_the_first_such_row(error, bundle, tmp_path):
     assert "line 3" in error("score", pool, "--ranker", bundle, "--out", tmp_path / "run", "--strict")
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("score", "p", "--ranker", "b", "--out", "r", "--shard", ""), "--shard"),
+        (("score", "p", "--ranker", "b", "--out", "r", "--shard="), "--shard"),
+        (("score", "p", "--ranker", "b", "--out", ""), "--out"),
+        (("score", "p", "--ranker", "b", "--out", "", "--dry-run"), "--out"),
+        (("plan", "p", "--ranker", "b", "--out", ""), "--out"),
+        (("filter", "p", "--ranker", "b", "--top", "1", "--out", ""), "--out"),
+        (("select", "r", "--top", "1", "--out", ""), "--out"),
+        (("select", "", "--top", "1", "--out", "kept.jsonl"), "RUN"),
+        (("gather", ""), "RUN"),
+        (("status", ""), "RUN"),
+        (("verify", ""), "PLACE"),
+    ],
+)
+def test_an_unset_shell_variable_is_named(error, words, named):
+    assert (
+        error(*words)
+        == f"scar: error: {named} is empty: give a value, or set the shell variable that stands there"
+    )
+
+
 def test_an_unknown_command(error):
     assert "scar --help" in error("rank", "pool.jsonl")
 

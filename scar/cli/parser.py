@@ -16,6 +16,8 @@ __all__ = ["Parser", "comma_list", "from_flat"]
 
 
 CONFIG = "--config"
+NEVER_EMPTY = ("out", "run", "place", "shard")
+"""Arguments that "" would name the working directory by, or all of a run."""
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -54,9 +56,16 @@ class Parser(jsonargparse.ArgumentParser):
         if CONFIG in known:
             _check_recipes(spelled)
         try:
-            return dict(self.parse_args(spelled).as_dict())
+            values = dict(self.parse_args(spelled).as_dict())
         except (RecursionError, OverflowError) as error:
             raise InputError(f"a value is out of all proportion: {error}") from None
+        for name in NEVER_EMPTY:
+            if values.get(name) == "":
+                word = f"--{name}" if f"--{name}" in known else name.upper()
+                raise InputError(
+                    f"{word} is empty: give a value, or set the shell variable that stands there"
+                )
+        return values
 
 
 def _check_recipes(words: Sequence[str]) -> None:

@@ -81,7 +81,7 @@ def score(arguments: Sequence[str]) -> None:
             reading=from_flat(Reading, values),
             scoring=scoring_of(values),
             overwrite=values["overwrite"],
-            shard=Shard.parse(values["shard"]) if values["shard"] else None,
+            shard=Shard.parse(values["shard"]) if values["shard"] is not None else None,
             cluster=from_flat(Cluster, values),
             watch=watch,
         )

@@ -24,7 +24,7 @@ CHOICES = ("top", "above", "quantile", "ratio", "per_group", "rules")
 
 def _add_rules(parser: Parser) -> None:
     parser.add_argument(
-        "--out", type=Path, required=True, help="kept rows: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
+        "--out", type=str, required=True, help="kept rows: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
     )
     parser.add_argument("--top", type=int, help="keep the N best")
     parser.add_argument("--above", type=float, help="keep scores of at least X")
