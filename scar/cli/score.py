@@ -62,6 +62,7 @@ def score(arguments: Sequence[str]) -> None:
     )
     parser.add_settings(Cluster)
     values = parser.read(arguments)
+    cluster = from_flat(Cluster, values)
     if values["dry_run"]:
         from scar.cli.dry_run import tell
 
@@ -82,7 +83,7 @@ def score(arguments: Sequence[str]) -> None:
             scoring=scoring_of(values),
             overwrite=values["overwrite"],
             shard=Shard.parse(values["shard"]) if values["shard"] is not None else None,
-            cluster=from_flat(Cluster, values),
+            cluster=cluster,
             watch=watch,
         )
     print_run(report)

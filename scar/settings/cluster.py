@@ -1,6 +1,6 @@
 """Where a pool is scored, if not by this process alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from scar.errors import InputError
@@ -23,11 +23,15 @@ class Cluster:
     """GPUs of each actor; with --device cuda alone."""
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the numbers, and that they have a cluster to stand for."""
         for name, least in (("actors", 0), ("cpus_per_actor", 1), ("gpus_per_actor", 0)):
             if getattr(self, name) < least:
                 flag = name.replace("_", "-")
                 raise InputError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
+        for field in fields(self):
+            if not self and (value := getattr(self, field.name)) != field.default:
+                flag = field.name.replace("_", "-")
+                raise InputError(f"--{flag} {value}: without a cluster it does nothing; add --cluster ray")
         if self.ray_address.startswith("ray://"):
             raise InputError(
                 f"--ray-address {self.ray_address}: the driver runs inside the cluster: `ray job submit`, or "

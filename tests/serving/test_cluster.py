@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from scar.cli import main
 from scar.errors import InputError, RunError
 from scar.runs import LOCK, Disk, Plan, data_name, entry_name, set_aside_name
 from scar.serving.choice import Choice
@@ -266,6 +267,20 @@ def test_flags_that_do_not_go_together(cluster, scoring, told):
 def test_a_cluster_that_cannot_be(values, told):
     with pytest.raises(InputError, match=told):
         Cluster("ray", **values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ray_address", "auto"), ("actors", 2), ("cpus_per_actor", 4), ("gpus_per_actor", 0.5)],
+)
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_what_is_said_of_no_cluster_is_not_ignored(capsys, name, value, more):
+    flag = "--" + name.replace("_", "-")
+    with pytest.raises(InputError, match=f"^{flag} {value}: .*add --cluster ray"):
+        Cluster(**{name: value})
+    assert main(["score", "p", "--ranker", "b", "--out", "r", flag, str(value), *more]) == 2
+    assert f"scar: error: {flag} {value}: " in capsys.readouterr().err
+    assert getattr(Cluster("ray", **{name: value}), name) == value
 
 
 def test_a_shard_is_not_for_a_cluster(pool, bundle, tmp_path):
