@@ -1,6 +1,8 @@
 """How far a run is: read from its plan, its ledger and its locks, without touching any of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from scar.runs import LEDGER, Folder, Plan, finished, open_folder
@@ -9,6 +11,8 @@ from scar.serving.ledger import Counts, done
 
 RECENT = 20
 """Chunks that tell the rate."""
+PAUSE, TIMES = 600.0, 10
+"""A gap of so many seconds, and so many times the third longest one, is no work: two such are seen among the chunks."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Status:
     owners: tuple[Owner, ...]
     """Who writes to it now."""
     rows_per_second: float | None
-    """Of the last chunks, by the times of their entries, all processes together; None where fewer than two are done."""
+    """Of the last chunks, by the times of their entries, all processes together; None where fewer than two
+    are done since nobody worked on it."""
 
     @property
     def rows_left(self) -> int:
@@ -62,9 +67,20 @@ def _rate(folder: Folder, plan: Plan) -> float | None:
         for name, file in folder.listing(LEDGER).items()
         if (number := _number(name)) < len(rows)
     )[-RECENT - 1 :]
+    ended = ended[_since_pause([when for when, _ in ended]) :]
     if len(ended) < 2 or ended[-1][0] <= ended[0][0]:
         return None
     return sum(count for _, count in ended[1:]) / (ended[-1][0] - ended[0][0])
+
+
+def _since_pause(times: Sequence[float]) -> int:
+    """Give the index of the first time after the last pause.
+
+    Not told by the median: processes that began together end their chunks together, which makes most gaps short.
+    """
+    gaps = [after - before for before, after in pairwise(times)]
+    longest = max([PAUSE, *(TIMES * gap for gap in sorted(gaps)[-3:][:1])])
+    return max((index for index, gap in enumerate(gaps, 1) if gap > longest), default=0)
 
 
 def _number(name: str) -> int:

@@ -1,6 +1,7 @@
 """How far a run is."""
 
 import os
+from itertools import accumulate
 
 import pytest
 
@@ -29,6 +30,29 @@ def test_what_is_done_is_counted_and_its_pace_told(folder):  # noqa: F811
     assert now.rows_per_second == pytest.approx(0.5) and now.seconds_left is None  # nobody works on it
     with folder.hold():
         assert status(folder).seconds_left == pytest.approx(2) and len(status(folder).owners) == 1
+
+
+NIGHT = 12 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("gaps", "rate"),
+    [
+        ([2, 2, NIGHT, 2, 2], 0.5),
+        ([4, NIGHT, 2], 0.5),
+        ([4, 4, NIGHT, 4, NIGHT, 2, 2], 0.5),
+        ([2, 2, 2, NIGHT], None),  # the first one since
+        ([2, 2, 50, 2], 4 / 56),  # a slow chunk
+        ([900, 800, 700, 900], 4 / 3300),  # slow ones
+        ([1, 1, 1, 700, 1, 1, 1, 700, 1, 1, 1, 700], 12 / 2109),  # four processes that began together
+    ],
+)
+def test_the_pace_is_that_since_the_last_pause(folder, gaps, rate):  # noqa: F811
+    plan_of(20).write(folder)
+    for index, when in enumerate(accumulate(gaps, initial=1000)):
+        committed(folder, index)
+        os.utime(folder.path / f"ledger/{index:08d}.json", (when, when))
+    assert status(folder).rows_per_second == (rate and pytest.approx(rate))
 
 
 def test_a_damaged_entry_is_not_done(folder):  # noqa: F811
