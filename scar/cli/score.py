@@ -123,7 +123,7 @@ def print_run(report: "RunReport") -> None:
         print("note: that is much; `scar inspect POOL` shows such rows, and how they were read")
     if counts.truncated:
         print(f"truncated: {_truncated(counts)}")
-    if report.rows_scored:
+    if report.rows_scored and report.seconds is not None:
         before = f" ({report.rows_before:,} rows were done before)" if report.rows_before else ""
         print(
             f"{report.seconds:.1f} s, {report.rows_per_second:,.1f} rows/s, padding {report.padding:.1%}{before}"

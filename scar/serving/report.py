@@ -48,12 +48,13 @@ class RunReport:
     """Path or URL of the run folder."""
     counts: Counts
     """Of the whole run, or of the whole shard, however often it was begun."""
-    seconds: float
-    """Of the last time that it was begun: reading to committing, without planning (with workers: with their start)."""
+    seconds: float | None
+    """Of the last time that it was begun: reading to committing, without planning (with workers: with their start).
+    None where others scored the run, as its shards: nobody measured them all."""
     rows_scored: int
     """Input rows that were done in these seconds."""
-    padding: float
-    """Share of the tokens that were padding."""
+    padding: float | None
+    """Share of the tokens that were padding; None as the seconds."""
     choice: dict[str, dict[str, str]]
     """Ranker -> its graph, engine and precision, and why."""
     already: bool = False
@@ -71,7 +72,7 @@ class RunReport:
             name: {each: str(facts[each]) for each in ("graph", "engine", "precision")} | {"why": "planned"}
             for name, facts in plan.fingerprint.get("ranker", {}).items()
         }
-        return cls(run, counts, 0.0, 0, 0.0, choice, versions=dict(plan.fingerprint.get("versions", {})))
+        return cls(run, counts, None, 0, None, choice, versions=dict(plan.fingerprint.get("versions", {})))
 
     @property
     def rows_before(self) -> int:
@@ -79,8 +80,10 @@ class RunReport:
         return self.counts.rows - self.rows_scored
 
     @property
-    def rows_per_second(self) -> float:
-        """Input rows a second."""
+    def rows_per_second(self) -> float | None:
+        """Input rows a second; None where the seconds are not known."""
+        if self.seconds is None:
+            return None
         return self.rows_scored / self.seconds if self.seconds else 0.0
 
 
@@ -88,15 +91,19 @@ def summary(report: RunReport) -> dict[str, Any]:
     """Give what stands in run.json."""
     return {
         **asdict(report.counts),
-        "seconds": round(report.seconds, 3),
+        "seconds": _rounded(report.seconds, 3),
         "rows_scored": report.rows_scored,
         "rows_before": report.rows_before,
-        "rows_per_second": round(report.rows_per_second, 2),
-        "padding": round(report.padding, 4),
+        "rows_per_second": _rounded(report.rows_per_second, 2),
+        "padding": _rounded(report.padding, 4),
         "choice": report.choice,
         "batch_tokens": report.batch_tokens,
         "versions": report.versions,
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def write_summary(folder: Folder, values: dict[str, Any]) -> None:
@@ -122,9 +129,9 @@ def finished_before(folder: Folder) -> RunReport:
         return RunReport(
             folder.place,
             Counts.of(old),
-            seconds=float(old["seconds"]),
+            seconds=_number(old["seconds"]),
             rows_scored=int(old["rows_scored"]),
-            padding=float(old["padding"]),
+            padding=_number(old["padding"]),
             choice=dict(old["choice"]),
             already=True,
             versions=dict(old["versions"]),
@@ -134,3 +141,7 @@ def finished_before(folder: Folder) -> RunReport:
         raise InputError(
             f"{folder.place}/{RUN}: damaged ({error}): `scar verify {folder.place}` makes it anew"
         ) from None
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,6 +1,7 @@
 """Shards: any order, any time, killed and run again; the output is that of one process."""
 
 import itertools
+import json
 import signal
 
 import pytest
@@ -20,6 +21,7 @@ def run(job, tmp_path):
 def gathered(job, run):
     done = job.parent.run("gather", run)
     assert done.code == 0 and "read 50 rows" in done.out, done
+    return done
 
 
 @pytest.mark.parametrize("order", itertools.permutations((1, 2, 3)))
@@ -43,6 +45,17 @@ def test_more_shards_than_chunks_leave_some_idle(job, reference, run):
     assert {shard.code for shard in shards} == {0}
     gathered(job, run)
     assert_invariant(job, run, reference)
+
+
+def test_what_nobody_measured_is_not_said_to_be_nought(job, run):
+    for number in (1, 2):
+        assert job.run(run, "--shard", f"{number}/2").code == 0
+    once, again = gathered(job, run), job.run(run)
+    for done in (once, again):
+        assert done.code == 0 and "rows/s" not in done.out and "padding" not in done.out
+    said = json.loads((run / RUN).read_bytes())
+    assert [said[name] for name in ("seconds", "rows_per_second", "padding")] == [None] * 3
+    assert (said["rows"], said["rows_scored"], said["rows_before"]) == (50, 0, 50)
 
 
 def test_gather_names_what_is_missing(job, reference, run):

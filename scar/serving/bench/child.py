@@ -52,6 +52,7 @@ def run(job: Job, folder: Path) -> Timing:
     }
     # Records with a score, as the peers count them: a row may hold several, or none.
     rows = report.counts.scored
+    assert report.seconds is not None  # None is of shards
     return Timing(report.seconds, rows, tokens.tokens, tokens.padded, rows_of_chunks(plan), settings)
 
 
