@@ -152,7 +152,7 @@ def _stopped(name: str, stop: KeyboardInterrupt) -> int:
     return logs.failed(stop.exit_code, f"stopped by {stop}{again}")
 
 
-RESUMED = ("score", "filter", "verify")
+RESUMED = ("score", "plan", "gather", "filter", "verify")
 """Commands that go on where they were stopped."""
 
 

@@ -1,6 +1,7 @@
 """`scar plan`, `gather`, `status` and `verify`: runs of many processes, and what became of a run."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from scar.cli import logs
@@ -21,6 +22,7 @@ def plan(arguments: Sequence[str]) -> None:
     add_scoring(parser)
     parser.add_argument("--out", type=str, required=True, help="run folder, where all that score can write")
     values = parser.read(arguments)
+    from scar.runs import finished, open_folder
     from scar.serving.run import plan_run
 
     made = plan_run(
@@ -31,7 +33,13 @@ def plan(arguments: Sequence[str]) -> None:
         scoring=scoring_of(values),
         overwrite=values["overwrite"],
     )
-    print(f"{values['out']}: {made.rows:,} rows of {len(made.files):,} files in {len(made.chunks):,} chunks")
+    run, ended = values["out"], finished(open_folder(values["out"]))
+    facts = {"rows": made.rows, "files": len(made.files), "chunks": len(made.chunks), "finished": ended}
+    logs.event("plan", {"run": run, **facts})
+    print(f"{run}: {made.rows:,} rows of {len(made.files):,} files in {len(made.chunks):,} chunks")
+    if ended:
+        print("it is finished already: the same pool, ranker and settings")
+        return print_next(run, made.rankers)
     print("next: scar score with the same words and --shard 1/N to N/N, each anywhere; then scar gather")
 
 
@@ -45,8 +53,8 @@ def gather(arguments: Sequence[str]) -> None:
     from scar.serving.run import gather as end
 
     report = end(run)
-    print_run(report)
-    print_next(report)
+    print_run(report, same="")
+    print_next(report.run, list(report.choice))
 
 
 def status(arguments: Sequence[str]) -> None:
@@ -61,6 +69,7 @@ def status(arguments: Sequence[str]) -> None:
 
 def print_status(now: "Status") -> None:
     """Print where a run stands."""
+    logs.event("status", {**asdict(now), "rows_left": now.rows_left, "seconds_left": now.seconds_left})
     counts, aside = now.counts, sum(now.counts.set_aside.values())
     state = "finished" if now.finished else f"{now.chunks - now.chunks_done:,} chunks left"
     print(

@@ -90,24 +90,24 @@ def score(arguments: Sequence[str]) -> None:
     if report.shard:
         print(f"shard {report.shard} is done; when all are: scar gather {report.run}")
     else:
-        print_next(report)
+        print_next(report.run, list(report.choice))
 
 
-def print_next(report: "RunReport") -> None:
+def print_next(run: str, rankers: Sequence[str]) -> None:
     """Print what the scores are for."""
-    by = f" --by {next(iter(report.choice))}" if len(report.choice) > 1 else ""
-    print(f"scores: {report.run}   next: scar select {report.run} --top 1000{by} --out kept.jsonl")
+    by = f" --by {rankers[0]}" if len(rankers) > 1 else ""
+    print(f"scores: {run}   next: scar select {run} --top 1000{by} --out kept.jsonl")
 
 
-def print_run(report: "RunReport") -> None:
-    """Print what a run did."""
+def print_run(report: "RunReport", same: str = ": the same pool, ranker and settings") -> None:
+    """Print what a run did; `same` is what was compared with one that is finished already."""
     from scar.serving.report import summary
 
     counts = report.counts
     logs.event("summary", {"run": report.run, "already": report.already, **summary(report)})
     if report.already:
         what = f"shard {report.shard} of {report.run}" if report.shard else report.run
-        print(f"{what} is finished already: the same pool, ranker and settings")
+        print(f"{what} is finished already{same}")
     for name, choice in report.choice.items():
         who = f"{name}: " if len(report.choice) > 1 else ""
         print(

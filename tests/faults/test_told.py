@@ -1,9 +1,12 @@
 """What a run tells: one line for the user's mistakes, JSON for machines, a summary that is run.json's."""
 
 import json
+import signal
+
+import pytest
 
 from scar.runs import RUN
-from tests.faults.pools import entries
+from tests.faults.pools import Gate, entries, wait_for
 
 
 def lines(done):
@@ -96,7 +99,53 @@ def test_what_libraries_say_is_json_too(job, tmp_path):
 
 
 def test_status_and_verify_tell_machines_nothing_but_json(job, reference):
-    for words in (("status", reference), ("verify", reference), ("gather", reference)):
-        done = job.parent.run(*words, "--log-json")
-        assert done.code == 0
-        lines(done)
+    for words, event in (("status", "status"), ("verify", "verified"), ("gather", "summary")):
+        done = job.parent.run(words, reference, "--log-json")
+        assert done.code == 0 and [line["event"] for line in lines(done)] == [event]
+
+
+def test_machines_are_told_where_a_run_stands(job, tmp_path):
+    run = tmp_path / "run"
+    (planned,) = lines(job.run(run, "--log-json", command="plan"))
+    assert {**planned, "level": "info", "message": "plan"} == planned
+    assert (planned["run"], planned["rows"], planned["files"], planned["chunks"]) == (str(run), 50, 3, 10)
+    assert planned["finished"] is False
+    gate = Gate(tmp_path / "gate", chunks=3)
+    process = job.start(run, **gate.how)
+    wait_for(lambda: entries(run) >= 3)
+    (told,) = lines(job.parent.run("status", run, "--log-json"))
+    gate.open()
+    assert process.wait().code == 0
+    assert (told["event"], told["run"], told["finished"]) == ("status", str(run), False)
+    assert (told["chunks"], told["chunks_done"], told["rows"], told["rows_left"]) == (10, 3, 50, 35)
+    assert told["counts"]["rows"] == 15 and [owner["pid"] for owner in told["owners"]] == [process.pid]
+    assert told["seconds_left"] == pytest.approx(35 / told["rows_per_second"])
+    (told,) = lines(job.parent.run("status", run, "--log-json"))
+    assert (told["finished"], told["owners"], told["seconds_left"], told["rows_left"]) == (True, [], None, 0)
+
+
+def test_a_finished_run_is_told_as_such_and_as_the_same_only_where_that_was_looked_at(job, reference):
+    same = "is finished already: the same pool, ranker and settings\n"
+    score, plan = job.run(reference), job.run(reference, command="plan")
+    gather = job.parent.run("gather", reference)
+    assert (score.code, plan.code, gather.code) == (0, 0, 0)
+    assert same in score.out and same in plan.out and "is finished already\n" in gather.out
+    for done in (score, plan, gather):
+        assert "next: scar select" in done.out and "--shard" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("command", "step"),
+    [("plan", "scar.serving.job:cut"), ("gather", "scar.serving.run:join_set_aside")],
+)
+def test_who_stops_a_plan_or_its_end_is_told_that_it_goes_on(job, tmp_path, command, step):
+    run, mark = tmp_path / "run", tmp_path / "mark"
+    if command == "gather":
+        assert job.run(run, command="plan").code == job.run(run, "--shard", "1/1").code == 0
+    words = ("gather", run) if command == "gather" else job.words(run, command="plan")
+    given = {"step": step, "mark": str(mark)}
+    process = job.parent.start(*words, before="tests.faults.test_signals:announce", given=given)
+    wait_for(mark.exists)
+    process.send(signal.SIGTERM)
+    assert process.wait(10).err.endswith("stopped by SIGTERM; the same command goes on\n")
+    assert job.parent.run(*words).code == 0
