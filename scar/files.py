@@ -73,11 +73,6 @@ def _claimed(stream: IO[bytes], temp: Path) -> bool:
         return False  # between our two steps it became the file of whoever had it
 
 
-def is_temp(name: str) -> bool:
-    """Tell whether a file was left by a process that was killed while it wrote."""
-    return name.startswith(".") and name.endswith(TEMP)
-
-
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, to stay after a power loss."""
     missing = [each for each in (path, *path.parents) if not each.exists()]

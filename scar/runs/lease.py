@@ -121,7 +121,7 @@ class Lease:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Write the lease again and again, in a thread, for the block; then end it."""
+        """Write the lease again and again, in a thread, for the block; `end` gives it back."""
         stopped = threading.Event()
 
         def keep() -> None:

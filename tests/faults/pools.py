@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scar.files import TEMP
 from scar.runs import INPUTS, RUN
 from scar.serving.ledger import Counts
 from tests.make import pool_rows
@@ -97,6 +98,11 @@ def entries(run):
     """Count the chunks that are done."""
     folder = run / "ledger"
     return sum(not name.name.startswith(".") for name in folder.iterdir()) if folder.is_dir() else 0
+
+
+def is_temp(name):
+    """Tell whether a file was left by a process that was killed while it wrote."""
+    return name.startswith(".") and name.endswith(TEMP)
 
 
 def wait_for(what, seconds=30.0):

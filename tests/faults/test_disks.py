@@ -9,9 +9,9 @@ import signal
 import pytest
 
 from scar.bundle import GATES, RANKER, Bundle, changing, new_bundle
-from scar.files import is_temp, write_json
+from scar.files import write_json
 from tests.faults.disks import small_disk
-from tests.faults.pools import Gate, Job, assert_invariant, contents, entries, wait_for
+from tests.faults.pools import Gate, Job, assert_invariant, contents, entries, is_temp, wait_for
 from tests.faults.test_signals import left_over
 
 PAGE = 4096

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from scar.files import is_temp
 from scar.runs import PLAN, RUN, SET_ASIDE
-from tests.faults.pools import assert_invariant, entries, wait_for
+from tests.faults.pools import assert_invariant, entries, is_temp, wait_for
 
 UNDER_WAY = 1
 """Chunks that one process commits at a time: those before have their entries, those after have no file yet."""

@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from scar.files import is_temp
-from tests.faults.pools import assert_invariant, entries, wait_for
+from tests.faults.pools import assert_invariant, entries, is_temp, wait_for
 from tests.faults.processes import ROOT
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}

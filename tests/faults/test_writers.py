@@ -13,7 +13,8 @@ import pytest
 from scar.bundle import CARD, EVALUATION, GATES, RANKER, Bundle, changing, new_bundle
 from scar.change import PENDING
 from scar.errors import InputError
-from scar.files import is_temp, write_json
+from scar.files import write_json
+from tests.faults.pools import is_temp
 from tests.faults.processes import ROOT
 from tests.faults.test_kills import ATOMIC
 
