@@ -28,6 +28,9 @@ class Hashed:
         """Give what changes when the file is touched."""
         return self._disk.stamp(place)
 
+    def forget(self) -> None:
+        """Do nothing, as `Local`."""
+
 
 class _Tap(io.RawIOBase):
     """Reads a stream in order, and hashes what passes."""

@@ -60,6 +60,9 @@ class Split:
         """Give the commit."""
         return f"revision:{self.revision}"
 
+    def forget(self) -> None:
+        """Do nothing: a commit does not change."""
+
 
 @contextmanager
 def _opened(repo: str) -> Iterator[None]:

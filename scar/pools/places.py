@@ -40,6 +40,9 @@ class Store(Protocol):
     def stamp(self, place: str) -> str:
         """Give what changes when the file is touched, without reading it; nothing where the store cannot tell."""
 
+    def forget(self) -> None:
+        """Ask anew for what was known of the files before."""
+
 
 @dataclass(frozen=True)
 class Local:
@@ -57,6 +60,9 @@ class Local:
         """Give size, time of the last change of content and of anything, and the file's number."""
         stat = os.stat(place)
         return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_ino}"
+
+    def forget(self) -> None:
+        """Do nothing: a disk is asked each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Pools behind a URL: S3, GCS, HTTP and whatever else fsspec has a file system for (extra `remote`)."""
 
+import errno
 import hashlib
 import io
 import sys
@@ -10,6 +11,7 @@ from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from scar.errors import InputError, RunError
+from scar.pools.guarded import guarded
 from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of, told_apart
 
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
@@ -28,7 +30,8 @@ class Remote:
     def open(self, place: str) -> IO[bytes]:
         """Open a file; only what is read is fetched."""
         with told(place):
-            return cast(IO[bytes], self.system.open(self._path(place), "rb"))
+            stream = self.system.open(self._path(place), "rb")
+        return guarded(stream, lambda: read_told(place))
 
     def facts(self, place: str) -> tuple[int, str]:
         """Give the size, and the store's own mark of the content; the SHA-256 where it has none."""
@@ -47,6 +50,10 @@ class Remote:
         known = [f"{name}={info[name]}" for name in (*_MARKS, *_TIMES) if info.get(name)]
         return f"{info['size']}:{':'.join(known)}" if known else ""
 
+    def forget(self) -> None:
+        """Drop what was listed."""
+        self.system.invalidate_cache()
+
     def _path(self, place: str) -> str:
         return str(self.system._strip_protocol(place))
 
@@ -63,36 +70,11 @@ class Web(Remote):
         if kind_of(place) in COLUMNAR.values():
             return super().open(place)
         with told(place):
-            return io.BufferedReader(_Stream(place, self.system.open(self._path(place), "rb", block_size=0)))
+            stream = self.system.open(self._path(place), "rb", block_size=0)
+        return guarded(stream, lambda: read_told(place))
 
     def _path(self, place: str) -> str:
         return f"{place}?{self.query}" if self.query else place
-
-
-class _Stream(io.RawIOBase):
-    """What a web server sends, read once; a connection that breaks is told in one line."""
-
-    def __init__(self, place: str, stream: Any) -> None:
-        self._place, self._stream = place, stream
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read the next bytes."""
-        try:
-            part = self._stream.read(len(buffer))
-        except (OSError, *client_errors()) as error:  # type: ignore[misc]
-            why = f"{type(error).__name__}: {error}"
-            raise RunError(f"{self._place}: the connection broke ({why}); run the same again") from None
-        buffer[: len(part)] = part
-        return len(part)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._stream.close()
-        super().close()
 
 
 def find_remote(url: str) -> list[PoolFile]:
@@ -179,6 +161,19 @@ def told(url: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, *client_errors()) as error:  # type: ignore[misc]
         raise InputError(f"{bare}: not to be had: {type(error).__name__}: {error}") from None
+
+
+@contextmanager
+def read_told(place: str) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into an error of one line: InputError where the file changed."""
+    try:
+        yield
+    except (OSError, *client_errors()) as error:  # type: ignore[misc]
+        # s3fs pins what it opened: EBUSY says that another object has its name now.
+        if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) == errno.EBUSY:
+            raise InputError(f"{place}: changed while it was read: {error}") from None
+        why = f"{type(error).__name__}: {error}"
+        raise RunError(f"{place}: the connection broke ({why}); run the same again") from None
 
 
 def _bare(url: str) -> str:

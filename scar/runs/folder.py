@@ -10,7 +10,7 @@ from typing import IO, NamedTuple, Protocol
 from scar.errors import InputError
 from scar.files import atomic, make_folder, sync_folder
 from scar.runs.lock import Owner, hold, owners
-from scar.runs.names import CHUNKS, LEDGER, PLAN, SET_ASIDE_PARTS, half_written
+from scar.runs.names import CHUNKS, LEDGER, LOCK, PLAN, SET_ASIDE_PARTS, half_written
 from scar.runs.shard import Shard
 
 ROOMS = (CHUNKS, SET_ASIDE_PARTS, LEDGER)
@@ -69,6 +69,10 @@ class Folder(Protocol):
 
     def owners(self) -> list[Owner]:
         """Say who writes to it now."""
+        ...
+
+    def locked(self) -> bool:
+        """Tell whether somebody writes to the whole of it, or died over it."""
         ...
 
 
@@ -157,6 +161,10 @@ class Disk:
     def owners(self) -> list[Owner]:
         """Look at the locks."""
         return owners(self.path)
+
+    def locked(self) -> bool:
+        """Look for a lock, whoever's."""
+        return (self.path / LOCK).exists()
 
     def _inside(self, name: str) -> Path:
         room, _, file = name.rpartition("/")

@@ -12,6 +12,7 @@ from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from scar.errors import InputError, RunError
+from scar.pools.guarded import guarded
 from scar.pools.remote import client_errors
 from scar.runs import lease as leases
 from scar.runs.conditional import Conditional, Stored, conditional
@@ -126,7 +127,8 @@ class Remote:
     def open(self, name: str) -> IO[bytes]:
         """Open an object; only what is read is fetched."""
         with self._told(name):
-            return cast(IO[bytes], self._system.open(self._path(name), "rb"))
+            stream = self._system.open(self._path(name), "rb")
+        return guarded(stream, lambda: self._told(name))
 
     def read_all(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """Read objects, many at once."""
@@ -190,6 +192,11 @@ class Remote:
                 return [whole]
             found = (leases.living(stored) for _, stored in self._shards(store))
             return [owner for owner in found if owner]
+
+    def locked(self) -> bool:
+        """Read the lease: an ended one stays, and tells of nobody."""
+        with self._told(LOCK):
+            return leases.died(conditional(self._system, self._url).read(self._lock(None))) is not None
 
     def _keep_out(self, store: Conditional, shard: Shard | None) -> None:
         """Look at the others' leases, our own being taken; end those of the dead, lest they wake.

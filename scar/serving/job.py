@@ -91,11 +91,17 @@ class Job:
                 f"{file.place}: changed while it was read; the same command looks at it again, and says what differs"
             )
 
+    def refuse_changed_pool(self) -> None:
+        """Raise InputError where any file was touched since the job began, wherever it is."""
+        for file in self.files:
+            file.store.forget()
+        for file in self.files:
+            self.refuse_changed(file)
+
     def plan(self) -> Plan:
         """Read the pool once, and cut it. Raises InputError where a file changes meanwhile."""
         facts, chunks = cut(self.files, self.chunk_rows)
-        for file in self.files:
-            self.refuse_changed(file)
+        self.refuse_changed_pool()
         fingerprint = {"pool": {file.name: file.sha256 for file in facts}, **self.depends()}
         bundles = tuple(str(bundle.path.absolute()) for bundle in self.bundles)
         settings = {"reading": asdict(self.reader.reading), "scoring": self.scoring.given()}

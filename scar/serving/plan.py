@@ -72,7 +72,7 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
     Raises InputError where the folder holds another run, naming the field that differs.
     """
     if PLAN in (folder.names() or ()):
-        old = _same(folder, job, _REMEDIES.get(existing))
+        old = _same(folder, job, _OTHERWISE.get(existing))
         # An unfinished run of the very same job is not begun again: what is done of it is what would come out.
         if old and not (existing == "replace" and finished(folder)):
             folder.prepare()
@@ -84,8 +84,7 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
     plan = job.plan()
     if folder.listing(LEDGER) and not done(folder, plan).chunks:
         raise InputError(f"{folder.place} holds chunks of another run, and no {PLAN}: choose another --out")
-    if RUN in (folder.names() or ()):
-        folder.remove([RUN])  # its plan was lost
+    folder.remove([RUN, SET_ASIDE])  # of a run whose plan was lost
     _note_inputs(folder, job)
     plan.write(folder)
     return plan
@@ -97,29 +96,50 @@ def planned(folder: Folder, job: Job) -> Plan:
         raise InputError(
             f"{folder.place}: no plan there; `scar plan` with the same pool, ranker and flags comes first"
         )
-    plan = _same(folder, job, _REMEDIES["resume"])
+    plan = _same(folder, job, "`scar plan --overwrite` begins a run anew, for all its shards")
     assert plan
     return plan
 
 
-_REMEDIES: dict[Existing, str] = {
+_OTHERWISE: dict[Existing, str] = {
     "resume": "Choose another --out, or --overwrite",
     "resume kept": "Its scores were made to be kept: choose another --out, or remove that folder",
 }
 
 
-def _same(folder: Folder, job: Job, remedy: str | None) -> Plan | None:
+def remedy(plan: Plan, field: str) -> str | None:
+    """Tell how to go on with a run all the same, where flags or a version are all that differs."""
+    kind, _, name = field.partition(".")
+    if kind == "versions":
+        old = plan.fingerprint[kind].get(name)
+        return f"Install {name}=={old}" if old else f"Run it where there is no {name}"
+    ranker, _, name = name.rpartition(".")
+    if (
+        kind != "ranker"
+        or len(plan.fingerprint[RANKERS]) > 1
+        or name not in ("engine", "precision", "batch_tokens")
+    ):
+        return None
+    names = ("batch_tokens",) if name == "batch_tokens" else ("engine", "precision")
+    was = plan.fingerprint[kind][ranker]
+    return " ".join(f"--{each} {was[each]}" for each in names) + " goes on with it"
+
+
+def _same(folder: Folder, job: Job, otherwise: str | None) -> Plan | None:
     """Give the folder's plan where it is that of this very run, else None.
 
-    With a `remedy` another run is an InputError that names what differs.
+    With words on what to do `otherwise`, another run is an InputError that names what differs.
     """
     old = Plan.read(folder)
     if RANKERS not in old.fingerprint:
         found: tuple[str, str] | None = ("its maker, a training,", "")
     else:
         found = _other(folder, old, job)
-    if found and remedy:
-        raise InputError(f"{folder.place} holds another run: {found[0]} differs{found[1]}. {remedy}")
+    if found and otherwise:
+        goes_on = f"{how}. " if (how := remedy(old, found[0])) else ""
+        raise InputError(
+            f"{folder.place} holds another run: {found[0]} differs{found[1]}. {goes_on}{otherwise}"
+        )
     return None if found else old
 
 

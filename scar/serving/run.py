@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scar.errors import InputError
 from scar.pools import Place
-from scar.runs import LOCK, PLAN, RUN, Folder, Plan, Shard, finished, open_folder
+from scar.runs import PLAN, RUN, Folder, Plan, Shard, finished, open_folder
 from scar.serving.job import Job
 from scar.serving.ledger import done, join_set_aside
 from scar.serving.plan import Existing, another, check_run, planned, settle
@@ -50,8 +50,7 @@ def score_pool(
     folder = open_folder(out)
     check_run(folder)
     job = Job.of(pool, ranker, reading, scoring)
-    names = folder.names() or set()
-    ended = {PLAN, RUN} <= names and LOCK not in names
+    ended = {PLAN, RUN} <= (folder.names() or set()) and not folder.locked()
     if ended and not overwrite and not another(folder, Plan.read(folder), job):
         return finished_before(folder)  # to say so nothing is written, not even a lock
     with folder.hold(shard) as dead:

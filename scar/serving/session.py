@@ -85,6 +85,8 @@ class Session:
             raise RunError(
                 f"{self.folder.place}: chunk {chunks} is not scored: {failed[0].why}; run the same command again"
             )
+        if len(near) < len(self.job.files):
+            self.job.refuse_changed_pool()
         return meter
 
     def _score_beyond(self, left: Sequence[Chunk], counts: Counts) -> Meter:
@@ -99,8 +101,7 @@ class Session:
                 counts.add(answer.counts)
                 self.watch.batch(rows[answer.chunk], answer.meter.tokens, answer.meter.padded)
                 self.watch.chunk(counts)
-        for file in self.job.files:
-            self.job.refuse_changed(file)
+        self.job.refuse_changed_pool()
         return meter
 
     def _stage(self, chunks: int) -> Workers | Threads:

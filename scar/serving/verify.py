@@ -26,7 +26,7 @@ from scar.runs import (
 )
 from scar.serving.job import Job
 from scar.serving.ledger import Counts, Entry, digest, done, entries, join_set_aside
-from scar.serving.plan import another, asked_before
+from scar.serving.plan import another, asked_before, remedy
 from scar.serving.rankers import Rankers
 from scar.serving.report import RunReport, Watch, counts_before, finished_before
 from scar.serving.run import finish, score_pool
@@ -232,8 +232,9 @@ def _asked_again(
             "--pool and --ranker name the new place; else score the pool into another folder"
         ) from None
     if field:
+        way = remedy(plan, field) if field.startswith("versions.") else _elsewhere(field)
         raise InputError(
-            f"what is damaged cannot be made anew: {field} is not what it was. {_remedy(plan, field)}, "
+            f"what is damaged cannot be made anew: {field} is not what it was. {way}, "
             "or score the pool into another folder"
         )
     return lambda watch: score_pool(pool, ranker, folder, reading=reading, scoring=scoring, watch=watch)
@@ -247,10 +248,6 @@ def _may_crash(folder: Folder) -> bool:
         return True
 
 
-def _remedy(plan: Plan, field: str) -> str:
-    kind, _, name = field.partition(".")
-    if kind == "versions":
-        old = plan.fingerprint["versions"].get(name)
-        return f"Install {name}=={old}" if old else f"Run it where there is no {name}"
-    flag = "--pool" if kind == "pool" else "--ranker"
+def _elsewhere(field: str) -> str:
+    flag = "--pool" if field.startswith("pool.") else "--ranker"
     return f"{flag} names the one that was scored, if it is elsewhere"

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from importlib.metadata import version
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_another_ranker_is_refused_by_its_field(begun, tmp_path):
     "more, field",
     [
         (("--graph", "reference"), "graph differs"),
-        (("--batch-tokens", 64), "batch_tokens"),
+        (("--batch-tokens", 64), "--batch_tokens 512 goes on with it"),
         (("--chunk-rows", 6), "scoring.chunk_rows"),
         (("--turns", "each"), "reading.turns"),
         (("--carry", "instruction"), "scoring.carry"),
@@ -140,6 +141,7 @@ def test_another_version_of_what_makes_the_scores_is_refused_by_name(begun, tmp_
         tmp_path / "run", before="tests.faults.test_inputs:other_version", given={"package": package}
     )
     assert done.code == 2 and f"versions.{package} differs" in done.err
+    assert f"Install {package}=={version(package)}. Choose another --out" in done.err
 
 
 def test_what_no_score_depends_on_may_change(begun, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 from scar.cli import main
 from scar.runs import LOCK, entry_name, open_folder
+from scar.serving import session
 from tests.make import pool_rows, read_jsonl, write_jsonl
 
 pytest.importorskip("s3fs")
@@ -75,8 +76,12 @@ def files(s3, run):
 def test_a_run_on_a_store_has_the_bytes_of_one_on_a_disk(s3, pool, bundle, whole, tmp_path, capsys):
     assert main(score(pool, bundle, "s3://bucket/plain")) == 0
     assert files(s3, "plain") == whole
+    before = s3.head_object(Bucket="bucket", Key=f"plain/{LOCK}")["ETag"]
     assert main(score(pool, bundle, "s3://bucket/plain")) == 0
     assert "s3://bucket/plain is finished already" in capsys.readouterr().out
+    assert (
+        s3.head_object(Bucket="bucket", Key=f"plain/{LOCK}")["ETag"] == before
+    )  # no lease was taken to say so
     assert main(["status", "s3://bucket/plain"]) == 0
     assert "6 of 6 chunks, 48 of 48 rows; finished" in capsys.readouterr().out
     assert main(["select", "s3://bucket/plain", "--top", "3", "--out", str(tmp_path / "kept.jsonl")]) == 0
@@ -92,6 +97,20 @@ def test_pool_and_run_on_a_store(s3, pool, bundle, whole):
     assert theirs.keys() == whole.keys() - {"plan.json"}
     # The pool's mark is the store's, so plan and fingerprint are others; every byte of a score is the same.
     assert all(theirs[name] == whole[name] for name in theirs.keys() - entries)
+
+
+def test_a_pool_on_a_store_that_changes_while_it_is_scored_is_told(s3, pool, bundle, monkeypatch, capsys):
+    s3.put_object(Bucket="bucket", Key="changing/a.jsonl", Body=pool.read_bytes())
+    commit = session.commit_scored
+
+    def and_change(*words):
+        s3.put_object(Bucket="bucket", Key="changing/a.jsonl", Body=pool.read_bytes() + b"\n")
+        return commit(*words)
+
+    monkeypatch.setattr(session, "commit_scored", and_change)
+    assert main(score("s3://bucket/changing", bundle, "s3://bucket/changed")) == 2
+    assert "changing/a.jsonl: changed while it was read" in capsys.readouterr().err
+    assert "run.json" not in open_folder("s3://bucket/changed").names()
 
 
 def test_shards_are_planned_scored_and_gathered(s3, pool, bundle, whole, capsys):

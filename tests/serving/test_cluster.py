@@ -1,5 +1,6 @@
 """Chunks that actors score and commit: as the driver would, whatever stands beside them. Without Ray."""
 
+import gzip
 import json
 import os
 import shutil
@@ -10,9 +11,11 @@ import pytest
 
 from scar.cli import main
 from scar.errors import InputError, RunError
+from scar.pools import cut, find
 from scar.runs import LOCK, Disk, Plan, data_name, entry_name, set_aside_name
 from scar.serving.choice import Choice
 from scar.serving.cluster import actor as actors
+from scar.serving.cluster import on_ray
 from scar.serving.cluster.actor import Actor, refuse_ungated
 from scar.serving.cluster.order import Answer, Order, chunk_of, holder
 from scar.serving.job import Job
@@ -77,6 +80,21 @@ def test_a_retry_after_a_commit_changes_nothing_and_counts_the_same(driver, whol
     again = Actor(order).score(plan.chunks[1])
     assert again.counts == first.counts and again.meter == Meter()
     assert os.stat(folder.path / entry_name(1)).st_mtime_ns == stamp
+
+
+def test_what_was_committed_before_is_known_without_scoring_it(driver):
+    _, plan, order = driver
+    assert Actor(order).had(plan.chunks[1]) is None
+    first = Actor(order).score(plan.chunks[1])
+    assert Actor(order).had(plan.chunks[1]) == Answer(1, first.counts, Meter())
+
+
+@pytest.mark.parametrize("name, found", [("a.jsonl.gz", "a.jsonl.gz"), ("a.jsonl", None)])
+def test_a_packed_stream_of_many_chunks_is_named(name, found, tmp_path):
+    rows = b"".join(b'{"instruction": "a", "response": "b"}\n' for _ in range(on_ray.MANY))
+    (tmp_path / name).write_bytes(gzip.compress(rows) if found else rows)
+    chunks = cut(find(tmp_path), 1)[1]
+    assert on_ray.unpacked_again(chunks) == found and on_ray.unpacked_again(chunks[1:]) is None
 
 
 def test_a_retry_after_half_a_commit_does_it_again(driver, whole):

@@ -4,10 +4,12 @@ import os
 import platform
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from scar.bundle import Bundle
 from scar.errors import InputError, RunError
@@ -24,6 +26,7 @@ from scar.serving.session import commit_scored
 from scar.settings import Scoring
 
 HOST = platform.node()
+T = TypeVar("T")
 
 
 @dataclass
@@ -38,8 +41,15 @@ class Actor:
 
     def score(self, chunk: Chunk) -> Answer:
         """Score and commit a chunk; the errors meant for the user come back, all others are raised."""
+        return self._told(self._score, chunk)
+
+    def had(self, chunk: Chunk) -> Answer | None:
+        """Give the answer of a chunk that an attempt before has committed, None where there is none."""
+        return self._told(self._had, chunk)
+
+    def _told(self, ask: Callable[[Chunk], T], chunk: Chunk) -> T | Answer:
         try:
-            return self._score(chunk)
+            return ask(chunk)
         except InputError as error:
             return Answer(chunk.index, Counts(), Meter(), f"on {HOST}: {error}", True)
         except (RunError, OSError) as error:
@@ -50,10 +60,8 @@ class Actor:
             job, folder = self.job, self.folder
         self._refuse_other_owner(folder)
         # A retry, after an attempt that had just committed, has nothing left to do.
-        (raw,) = folder.read_all([entry_name(chunk.index)])
-        if entry := Entry.read(raw, chunk.index, self.order.digest):
-            if _is_whole(folder, entry):
-                return Answer(chunk.index, entry.counts, Meter())
+        if answer := self._had(chunk):
+            return answer
         with closing(
             Threads(job.scorers, _ignore).run(read_chunks(job.files, [chunk], job.reader))
         ) as results:
@@ -65,6 +73,11 @@ class Actor:
         self._refuse_other_owner(folder)
         counts = commit_scored(folder, self.order.digest, scored, job.scoring.carry)
         return Answer(chunk.index, counts, scored.meter)
+
+    def _had(self, chunk: Chunk) -> Answer | None:
+        (raw,) = self.folder.read_all([entry_name(chunk.index)])
+        entry = Entry.read(raw, chunk.index, self.order.digest)
+        return Answer(chunk.index, entry.counts, Meter()) if entry and _is_whole(self.folder, entry) else None
 
     @cached_property
     def folder(self) -> Folder:

@@ -22,11 +22,14 @@ from scar.serving.ledger import Counts, digest, done
 from scar.serving.pipeline import Meter, where
 from scar.settings import Cluster
 
+log = logging.getLogger("scar")
 TOGETHER = 2
 """Chunks that an actor has under way: one is read and tokenised while the engines run the other."""
 TRIES = 4
 """How often a chunk is begun, its actor or node having died before it was done; then it is the chunk that kills."""
 
+MANY = 20
+"""Chunks of one packed stream, each of which must be unpacked from its start: the work is their square."""
 REACH = 10.0
 """Seconds that the head of a cluster has to answer."""
 
@@ -84,6 +87,8 @@ class Udf:
             with self._seats.taken(alone=tries > 0):
                 ray.get(self._tally.begin.remote(chunk.index))
                 return self._actor.score(chunk)
+        if had := self._actor.had(chunk):
+            return had  # what was lost was the answer: its node left after the chunk was committed
         why = (
             f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed? Where a row kills its process, "
             "`scar score --workers 1` finds it, and sets it aside"
@@ -98,6 +103,12 @@ def score_on_ray(
 
     Raises InputError or RunError as an actor met it, and RunError where the cluster gave up or a chunk did not arrive.
     """
+    if name := unpacked_again(left):
+        log.warning(
+            "%s is one packed stream: each of its chunks is unpacked from the stream's start. Unpack it, or pack it in "
+            "members (bgzip, pzstd) or as Parquet; --shard reads it once for each shard",
+            name,
+        )
     with _connected(cluster) as ray:
         order = Order.of(job, plan, folder, digest(plan.fingerprint), cluster.cpus_per_actor)
         try:
@@ -117,6 +128,12 @@ def score_on_ray(
         raise RunError(
             f"{folder.place}: chunk {lost[0]} was scored, but is not there; the same command goes on"
         )
+
+
+def unpacked_again(chunks: Sequence[Chunk]) -> str | None:
+    """Name a file of which many chunks stand in one gzip member or zstd frame, None where there is no such file."""
+    within = Counter((chunk.file, chunk.group) for chunk in chunks if chunk.file.endswith((".gz", ".zst")))
+    return next((file for (file, _), count in within.items() if count >= MANY), None)
 
 
 def _answers(ray: Any, order: Order, left: Sequence[Chunk], cluster: Cluster) -> Iterator[dict[str, str]]:
