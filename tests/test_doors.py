@@ -121,6 +121,7 @@ def test_real_rows_are_the_same_records_in_every_file(file, kind, scar_data, tmp
     check(REAL[file], kind, read_jsonl(scar_data / "formats" / f"{file}.jsonl"), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_of_every_type_of_file_is_one_pool(bundle, tmp_path):
     pool = tmp_path / "pool"
     for kind in KINDS[:-1]:

@@ -1,9 +1,18 @@
 """What fault tests share: a parent of processes, a pool, a run that nothing disturbed."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.faults.pools import Job, write_pool
 from tests.faults.processes import Parent
+
+
+def pytest_collection_modifyitems(items):
+    """Real processes, kills and disks: none of it is a unit test."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

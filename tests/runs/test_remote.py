@@ -16,6 +16,9 @@ from scar.runs.lock import Owner
 from scar.runs.remote import open_remote
 from tests.store import road
 
+pytestmark = pytest.mark.slow
+
+
 fsspec = pytest.importorskip("fsspec")
 
 

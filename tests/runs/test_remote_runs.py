@@ -15,6 +15,9 @@ from scar.runs import LOCK, entry_name, open_folder
 from scar.serving import session
 from tests.make import pool_rows, read_jsonl, write_jsonl
 
+pytestmark = pytest.mark.slow
+
+
 pytest.importorskip("s3fs")
 ROOT = Path(__file__).parent.parent.parent
 ROWS = [*pool_rows(46), b"{broken", {"instruction": "x", "response": None}]
@@ -124,6 +127,7 @@ def test_shards_are_planned_scored_and_gathered(s3, pool, bundle, whole, capsys)
     assert main(["verify", run, "--check"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["chunks/00000002.parquet", "set_aside/00000005.jsonl", "ledger/00000001.json"]
 )

@@ -100,6 +100,7 @@ def table(path, columns, **more):
     return path
 
 
+@pytest.mark.slow
 def test_a_text_that_stands_in_every_row_is_not_held_for_each(tmp_path):
     """30 GB of text in 100 kB: one dictionary of one value of 10 MB, written once."""
     text = "x" * (10 * MIB)
@@ -118,6 +119,7 @@ def test_a_text_that_stands_in_every_row_is_not_held_for_each(tmp_path):
     assert told["error"] is None and told["items"] == {"record": told["rows"]} and told["mib"] < 1500
 
 
+@pytest.mark.slow
 def test_a_dictionary_of_a_column_of_that_type_is_not_held_for_each_row(tmp_path):
     rows = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 2000, pa.int32()), ["x" * (10 * MIB), "y"])
     columns = {"instruction": ["i"] * 4000, "response": rows}

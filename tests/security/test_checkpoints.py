@@ -107,6 +107,7 @@ def test_a_pickle_runs_nothing_under_whatever_name(use, how, copy, payload, tmp_
     assert str(copy) in use(capsys, copy, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["_instantiator", "hyper_parameters", "state_dict"])
 def test_a_training_is_not_gone_on_from_a_state_with_code(where, settings, payload, tmp_path, capsys):
     """Lightning up to 2.6.5 called what stands under `_instantiator`, also where it was told to load weights only."""
@@ -191,6 +192,7 @@ def test_forged_safetensors_are_refused(use, forged, copy, tmp_path, capsys):
     assert str(copy) in use(capsys, copy, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forged", [*FORGED, "not a number"])
 def test_a_bundle_with_forged_weights_is_refused_by_all_who_read_them(forged, bundle, tmp_path, capsys):
     folder = Path(shutil.copytree(bundle, tmp_path / "b"))

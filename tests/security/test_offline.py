@@ -54,6 +54,7 @@ def test_the_whole_way_asks_nothing_of_the_network(child):
     assert not child.asked.exists(), child.asked.read_text()
 
 
+@pytest.mark.slow
 def test_a_name_that_is_nowhere_asks_the_network_and_is_told_so(child):
     """Where a name can only be one of the hub, the hub is asked: the watch sees it, so it would see anything else."""
     told = child.scar(
@@ -63,6 +64,7 @@ def test_a_name_that_is_nowhere_asks_the_network_and_is_told_so(child):
     assert "huggingface.co" in child.asked.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["no-such-folder", "encoder/no", "./some/where"])
 def test_a_mistyped_path_asks_nothing(name, child):
     child.scar("score", name, "--ranker", "no-such-bundle", "--out", "run", code=2)

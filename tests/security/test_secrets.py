@@ -133,6 +133,7 @@ FAILING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", FAILING)
 def test_an_address_that_fails_is_told_without_its_secrets(url, server, bundle, child):
     url = url.replace("{server}", server)
@@ -178,6 +179,7 @@ def test_a_defect_of_ours_tells_no_key(child):
     clean(child)
 
 
+@pytest.mark.slow
 def test_the_text_of_rows_is_not_logged(bundle, child):
     rows = [row | {"response": f"{TEXT} {row['response']}"} for row in pool_rows(6)]
     broken = [

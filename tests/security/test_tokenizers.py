@@ -161,6 +161,7 @@ def in_child(path):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_is_refused_and_does_not_go_off(bomb, plain, tmp_path):
     assert in_child(written(tmp_path, plain | BOMBS[bomb])).startswith("refused")

@@ -21,6 +21,9 @@ from scar.settings import TAKEN_NAMES, Reading, Scoring
 from tests.make import pool_rows, read_jsonl, write_jsonl
 from tests.serving.made import remade, sines
 
+pytestmark = pytest.mark.slow
+
+
 SMALL = Scoring(chunk_rows=16)
 LONG = {"instruction": "what is " + "a list " * 40, "response": "clearly " * 90}
 

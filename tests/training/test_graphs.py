@@ -78,6 +78,7 @@ def scores(path, ids, mask):
     return session.run(["score", "embedding"], {"input_ids": ids, "attention_mask": mask})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(DEBERTAS))
 def test_the_rewritten_attention_gives_the_states_of_transformers(name):
     kind, more = DEBERTAS[name]
