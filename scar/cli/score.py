@@ -103,8 +103,8 @@ def print_run(report: "RunReport", same: str = ": the same pool, ranker and sett
     """Print what a run did; `same` is what was compared with one that is finished already."""
     from scar.serving.report import summary
 
-    counts = report.counts
-    logs.event("summary", {"run": report.run, "already": report.already, **summary(report)})
+    counts, written = report.counts, summary(report)
+    logs.event("summary", {"run": report.run, "already": report.already, **written})
     if report.already:
         what = f"shard {report.shard} of {report.run}" if report.shard else report.run
         print(f"{what} is finished already{same}")
@@ -125,9 +125,8 @@ def print_run(report: "RunReport", same: str = ": the same pool, ranker and sett
         print(f"truncated: {_truncated(counts)}")
     if report.rows_scored and report.seconds is not None:
         before = f" ({report.rows_before:,} rows were done before)" if report.rows_before else ""
-        print(
-            f"{report.seconds:.1f} s, {report.rows_per_second:,.1f} rows/s, padding {report.padding:.1%}{before}"
-        )
+        rate = written["rows_per_second"]  # as run.json has it: rounded twice, it could be told as another
+        print(f"{report.seconds:.1f} s, {rate:,.1f} rows/s, padding {report.padding:.1%}{before}")
 
 
 def _truncated(counts: Any) -> str:
