@@ -110,19 +110,20 @@ _OTHERWISE: dict[Existing, str] = {
 def remedy(plan: Plan, field: str) -> str | None:
     """Tell how to go on with a run all the same, where flags or a version are all that differs."""
     kind, _, name = field.partition(".")
-    if kind == "versions":
+    if kind == "versions" and name:
         old = plan.fingerprint[kind].get(name)
         return f"Install {name}=={old}" if old else f"Run it where there is no {name}"
     ranker, _, name = name.rpartition(".")
-    if (
-        kind != "ranker"
-        or len(plan.fingerprint[RANKERS]) > 1
-        or name not in ("engine", "precision", "batch_tokens")
-    ):
+    if kind != "ranker" or not ranker or len(plan.fingerprint[kind]) > 1:
         return None
-    names = ("batch_tokens",) if name == "batch_tokens" else ("engine", "precision")
-    was = plan.fingerprint[kind][ranker]
-    return " ".join(f"--{each} {was[each]}" for each in names) + " goes on with it"
+    names = {
+        "engine": ("engine", "precision"),
+        "precision": ("engine", "precision"),
+        "batch_tokens": ("batch_tokens",),
+    }
+    was = plan.fingerprint[kind].get(ranker, {})
+    flags = [f"--{each} {was[each]}" for each in names.get(name, ()) if each in was]
+    return f"{' '.join(flags)} goes on with it" if flags else None
 
 
 def _same(folder: Folder, job: Job, otherwise: str | None) -> Plan | None:

@@ -10,7 +10,7 @@ from scar.errors import InputError
 from scar.runs import PLAN, RUN, SET_ASIDE, Disk, Plan
 from scar.runs.checked import checked
 from scar.serving.job import Job
-from scar.serving.plan import check_run, clear, differing, settle
+from scar.serving.plan import check_run, clear, differing, remedy, settle
 from scar.settings import Reading, Scoring
 from tests.make import pool_rows, write_jsonl
 from tests.serving.made import remade
@@ -205,3 +205,32 @@ def test_clearing_a_run_of_our_own_leaves_an_empty_folder(folder):
     committed(folder, 0)
     clear(folder)
     assert list(folder.path.iterdir()) == []
+
+
+WAS = {"engine": "openvino", "precision": "bf16", "batch_tokens": 512, "files": {"ranker.json": "1"}}
+
+
+@pytest.mark.parametrize(
+    "field, rankers, told",
+    [
+        ("ranker.style.engine", {"style": WAS}, "--engine openvino --precision bf16 goes on with it"),
+        ("ranker.style.batch_tokens", {"style": WAS}, "--batch_tokens 512 goes on with it"),
+        (
+            "ranker.my.style.precision",
+            {"my.style": WAS},
+            "--engine openvino --precision bf16 goes on with it",
+        ),
+        ("ranker.style.engine", {"style": WAS, "other": WAS}, None),  # a flag is for all rankers
+        ("ranker.style.engine", {"style": {}}, None),
+        ("ranker.style.files.ranker.json", {"style": WAS}, None),
+        ("ranker.style", {"style": 1}, None),
+        ("ranker", {}, None),
+        ("versions.numpy", {}, "Install numpy==1"),
+        ("versions.other", {}, "Run it where there is no other"),
+        ("versions", {}, None),
+        ("pool.a.jsonl", {}, None),
+    ],
+)
+def test_what_goes_on_with_a_run_all_the_same_is_told_where_there_is_such(field, rankers, told):
+    fingerprint = {"ranker": rankers, "versions": {"numpy": "1"}}
+    assert remedy(Plan((), (), (), (), fingerprint, (), {}), field) == told
