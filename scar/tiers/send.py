@@ -70,6 +70,11 @@ def send(requests: Path, out: Path, sending: Sending, watch: Watch) -> Sent:
     return sent
 
 
+def _but_stops(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
+
+
 @dataclass
 class _Sender:
     """A run under way. Everything happens in one thread, between awaits."""
@@ -82,6 +87,8 @@ class _Sender:
 
     async def all_of(self, requests: Path) -> None:
         """Send a file's requests; the workers share one reader, so that no more than theirs are in memory."""
+        # A stop may come up in the middle of any task: asyncio would tell of each that met it, with a traceback.
+        asyncio.get_running_loop().set_exception_handler(_but_stops)
         waiting = self._waiting(requests)
         async with self.endpoint:
             workers = [asyncio.create_task(self._work(waiting)) for _ in range(self.sending.concurrency)]

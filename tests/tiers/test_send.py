@@ -1,5 +1,7 @@
 """Sending: a server that misbehaves costs time, not replies; what fails has its status; a kill costs little."""
 
+import asyncio
+import gc
 import signal
 import subprocess
 import sys
@@ -11,9 +13,11 @@ import pytest
 
 from scar.cli import main
 from scar.cli.reply_bar import ReplyBar
+from scar.cli.signals import Stopped
 from scar.errors import InputError
 from scar.tiers import retry, wire
 from scar.tiers.batch import Request
+from scar.tiers.endpoint import Endpoint
 from scar.tiers.journal import Journal
 from scar.tiers.send import Sent, send
 from scar.tiers.settings import Sending
@@ -300,6 +304,21 @@ def test_an_interrupt_leaves_a_file_to_go_on_with(tmp_path):
         assert process.returncode == 130
         assert "the same command goes on" in shown and "Traceback" not in shown
         assert sent(tmp_path, server, n=40).had >= 5
+
+
+def test_a_stop_in_the_middle_of_a_task_is_told_once(tmp_path, caplog, monkeypatch):
+    """The signal's handler runs wherever the thread is: as likely in a worker's own step as between two."""
+
+    async def attempt(self, body):
+        await asyncio.sleep(0)
+        raise Stopped(signal.SIGINT)
+
+    requests(tmp_path, 8)
+    monkeypatch.setattr(Endpoint, "attempt", attempt)
+    with serving() as server, pytest.raises(Stopped):
+        sent(tmp_path, server, n=8)
+    gc.collect()
+    assert not caplog.records
 
 
 def test_the_key_stands_nowhere(tmp_path, capfd, caplog):
