@@ -1,8 +1,10 @@
 """The run folder: names, plan, lock, writing it safely and reading it back. Knows neither engines nor rules."""
 
+from scar.runs.embeddings import Embeddings
 from scar.runs.folder import Disk, Folder, Listed, open_folder
 from scar.runs.names import (
     CHUNKS,
+    EMBEDDINGS,
     INPUTS,
     LEDGER,
     LOCK,
@@ -12,6 +14,7 @@ from scar.runs.names import (
     SET_ASIDE,
     SET_ASIDE_PARTS,
     data_name,
+    embeddings_name,
     entry_name,
     set_aside_name,
 )
@@ -21,6 +24,7 @@ from scar.runs.shard import Shard
 
 __all__ = [
     "CHUNKS",
+    "EMBEDDINGS",
     "INPUTS",
     "LEDGER",
     "LOCK",
@@ -30,11 +34,13 @@ __all__ = [
     "SET_ASIDE",
     "SET_ASIDE_PARTS",
     "Disk",
+    "Embeddings",
     "Folder",
     "Listed",
     "Plan",
     "Shard",
     "data_name",
+    "embeddings_name",
     "entry_name",
     "finished",
     "number_columns",
