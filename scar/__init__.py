@@ -30,7 +30,7 @@ _HOMES = {
     "Ratio": "scar.selection.rules",
     "Quantile": "scar.selection.rules",
     "PerGroup": "scar.selection.rules",
-    "rules": "scar.selection.rules",
+    "rules": "scar.rules",
 }
 __all__ = [*_HOMES]  # noqa: PLE0604 - the names above, looked up on first use
 

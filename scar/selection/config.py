@@ -6,9 +6,7 @@ from typing import Any
 
 from scar.errors import InputError
 from scar.selection.fuse import EXAMPLE, By, Fuse, names_of
-from scar.selection.rules import Above, Chain, PerGroup, Quantile, Ratio, Rule, TopK, stages_of
-
-RULES: dict[str, type[Any]] = {rule.__name__: rule for rule in (TopK, Above, Ratio, Quantile, PerGroup)}
+from scar.selection.rules import RULES, Chain, Rule, needs_of, stages_of
 
 
 def from_config(config: Any) -> tuple[Chain, By | None]:
@@ -61,9 +59,8 @@ def _rule(entry: Any, number: int) -> Rule:
 
 
 def columns_of(rule: Rule) -> list[str]:
-    """List the pool columns that a rule groups by: `scar filter` carries them."""
-    found = [stage.column for stage in stages_of(rule) if isinstance(stage, PerGroup)]
-    return list(dict.fromkeys(found))
+    """List the pool columns that a rule reads: `scar filter` carries them."""
+    return list(needs_of(rule).columns)
 
 
 def orders_of(rule: Rule, by: By | None) -> list[By]:

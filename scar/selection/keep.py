@@ -84,7 +84,7 @@ def select(
         raise InputError(
             f"{folder.place}: a ranker is named {FUSED!r}, as a fused score is: name it otherwise"
         )
-    scored = Scored.of_run(folder, by)
+    scored = Scored.of_run(folder, by, files)
     agreement = correlations(scored, rule, plan.rankers)
     if agreement and tell:
         tell(agreement)
