@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,10 @@ class Above(Chained):
     def __post_init__(self) -> None:
         """Check x."""
         require(is_number(self.x), f"Above needs a finite number x, got {self.x!r}")
+
+    def bounds(self) -> tuple[Any, float, float]:
+        """Bound a score from below."""
+        return self.by, self.x, math.inf
 
     def select(self, rows: Scored) -> Selection:
         """Keep what reaches x."""
@@ -105,6 +110,10 @@ class Between(Chained):
             is_number(self.low) and is_number(self.high) and self.low <= self.high,
             f"Between needs finite numbers low <= high, got {self.low!r} and {self.high!r}",
         )
+
+    def bounds(self) -> tuple[Any, float, float]:
+        """Bound a score from both sides."""
+        return self.by, self.low, self.high
 
     def select(self, rows: Scored) -> Selection:
         """Keep what lies between."""

@@ -105,6 +105,24 @@ def test_a_setting_that_makes_no_sense_is_refused(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Above(0.9) + TopK(3) + Between(0.1, 0.5),
+        lambda: Above(0.9, by="a") + Between(0.1, 0.5, by="a"),
+        lambda: LengthBand(least=10) + LengthBand(most=9),
+    ],
+)
+def test_rules_that_leave_nothing_between_them_are_refused(make):
+    with pytest.raises(InputError, match="contradict each other: no record passes both"):
+        make()
+
+
+def test_bounds_that_touch_or_are_of_other_scores_are_fine():
+    assert str(Above(0.5) + Between(0.1, 0.5)) == "Above(x=0.5) + Between(low=0.1, high=0.5)"
+    assert Above(0.9) + Between(0.1, 0.5, by="other") + LengthBand(2, 2) + LengthBand(2)
+
+
 def test_random_is_uniform_over_seeds():
     rows = Scored.of_columns(style=[0.0] * 10)
     counts = np.zeros(10)
