@@ -1,8 +1,9 @@
 """Pairs of sets that share a band. Numpy only.
 
-Sets are numbered best first, so that the first of a pair is the better one. In a bucket of more than LEADERS sets only
-the LEADERS best are compared with the rest: a bucket of n costs LEADERS x n, not n^2. That loses next to nothing: a band
-that so many share shows the wording of a template, and near copies meet in the bands that show what differs.
+Sets are numbered best first, so that the first of a pair is the better one. In a bucket of more than LEADERS sets
+only the LEADERS best are compared with the rest: a bucket of n costs LEADERS x n, not n^2. What is near a leader goes;
+where few are, the band shows no more than the wording of a template, and near copies meet in bands that show what
+differs from one to the other.
 """
 
 from collections.abc import Iterable, Iterator
@@ -61,7 +62,8 @@ def _band(keys: NDArray[np.uint32]) -> Buckets:
     """Find the buckets of one band."""
     sorted_keys = np.sort(keys.astype(np.uint64) << np.uint64(32) | np.arange(len(keys), dtype=np.uint64))
     bucket = sorted_keys >> np.uint64(32)
-    same = np.concatenate([[False], bucket[1:] == bucket[:-1], [False]])
+    same = np.zeros(len(keys) + 1, dtype=bool)
+    np.equal(bucket[1:], bucket[:-1], out=same[1:-1])
     shared = same[:-1] | same[1:]
     members = (sorted_keys[shared] & np.uint64(0xFFFFFFFF)).astype(np.int32)
     first = np.flatnonzero(~same[:-1][shared])

@@ -1,20 +1,17 @@
 """Find near copies among texts by MinHash-LSH, and decide which of them stay. Knows no records.
 
-Texts are read once. A text's set of shingles goes to a temp file, 4 bytes a shingle; memory holds of each text 4 bytes a
-band, and some 50 bytes more: 120 MB for 10^6 texts at 17 bands, 1.2 GB for 10^7, where few texts share a band with
-another. Where all do it is 20 bytes a band instead of 4.
+Texts are read once. A text's set of shingles goes to a temp file, 4 bytes a shingle; memory holds 4 bytes a band of
+each text, and BYTES more.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scar.selection.duplicates.ahead import ahead, blocks
 from scar.selection.duplicates.buckets import Buckets
 from scar.selection.duplicates.curve import Bands
 from scar.selection.duplicates.exact import first_of_equals
@@ -25,12 +22,7 @@ from scar.selection.duplicates.resolve import STAYS, Resolved, chained, greedy
 from scar.selection.duplicates.sets import StoredSets, set_file
 from scar.selection.duplicates.shingles import shingles
 
-_CHARACTERS = 1 << 18
-"""Characters of texts that are hashed at once."""
-_THREADS = 2
-
 Numbers = NDArray[np.int64]
-T, R = TypeVar("T"), TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -129,29 +121,3 @@ def _decide(
     place = np.empty(len(order), dtype=np.int64)
     place[first] = np.arange(len(first))
     return Near(takes[place[kept_for]], found.compared, found.near, buckets.crowded)
-
-
-def blocks(texts: Iterable[str], characters: int = _CHARACTERS) -> Iterator[list[str]]:
-    """Put texts together until they have so many characters."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text) + 1
-        if size >= characters:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
-
-
-def ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Do work in threads while the items are read; results in the items' order, few of them in memory."""
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > 2 * _THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -12,7 +12,7 @@ Sizes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Ragged:
-    """n sets: the values of all, shape (sum of sizes,), each set's sorted and without repeats; and sizes, shape (n,)."""
+    """n sets: all values, shape (sum of sizes,), each set's sorted and without repeats; and the sizes, shape (n,)."""
 
     values: NDArray[np.uint32]
     sizes: Sizes
@@ -36,7 +36,9 @@ def spread(starts: Sizes, sizes: Sizes) -> NDArray[np.int64]:
     """Number the places of several runs: for each, its start and the `size - 1` places behind it, run after run."""
     ends = np.cumsum(sizes)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - sizes), sizes)
+    places: NDArray[np.int64] = np.arange(total, dtype=np.int64)
+    places += np.repeat(starts - (ends - sizes), sizes)
+    return places
 
 
 def numbered(sizes: Sizes) -> NDArray[Any]:

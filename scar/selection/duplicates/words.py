@@ -50,7 +50,7 @@ def _cut(kinds: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 
 def _hashes(codes: NDArray[np.uint32], first: NDArray[np.int64], last: NDArray[np.int64]) -> Words:
-    """Hash runs of codes: of each a polynomial in _BASE modulo 2^64, as a difference of sums over all that is before."""
+    """Hash runs of codes: each as a polynomial in _BASE modulo 2^64, the difference of two sums over all before it."""
     powers, inverse = _powers(max(_USUAL, 1 << int(len(codes)).bit_length()))
     sums = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum((codes + np.uint64(1)) * powers[: len(codes)], out=sums[1:])

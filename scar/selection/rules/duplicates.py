@@ -1,4 +1,4 @@
-"""Rules that drop what says the same as a better record. Numpy only; copies are found in `scar.selection.duplicates`."""
+"""Rules that drop what says the same as a better record. Numpy only; `scar.selection.duplicates` finds the copies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -63,14 +63,15 @@ class NearDuplicates(Chained):
     """Keep of records with nearly the same words the best-scored one.
 
     Two records are near where the Jaccard similarity of their sets of runs of `words` words is at least `threshold`.
-    Case and full-width forms are one; in scripts without spaces a character is a word; a text of fewer words is one run.
-    Runs of 5 words and a threshold of .7 forgive some 4 % of changed words, runs of 3 words 6 %.
+    Case and full-width forms are one; in scripts without spaces a character is a word; a text of fewer words is one
+    run. Runs of 5 words and a threshold of .7 forgive 3 to 4 % of changed words, runs of 3 words 6 %.
 
     Pairs are found by MinHash in bands that find a pair at the threshold with a probability of at least `recall` (more
-    similar ones more surely, copies to the word always), out of at most so many `permutations`; each pair found is then
-    verified. Best first, a record is dropped where it is near one that is *kept*: what crowded it out is like it, and no
-    two records found to be near are both kept. With `chain` all records that hang together over others count as
-    one group, of which the best stays: that drops more, and things unlike what was kept, since likeness fades along a chain.
+    similar ones more surely, copies to the word always), out of at most so many `permutations`; each pair that is found
+    is then verified. Best first, a record is dropped where it is near one that is *kept*: what crowded it out is like
+    it, and no two records that were found to be near are both kept. With `chain` all records that hang together over
+    others are one group, of which the best stays: that drops more, and also what is unlike all that is kept, since
+    likeness fades along a chain.
     """
 
     threshold: float = 0.7
