@@ -59,6 +59,7 @@ def main() -> None:
     if arguments.child:
         child(arguments)
         return
+    arguments.pool = arguments.pool.resolve()
     truth = known_copies(arguments.pool)
     names = [arguments.only] if arguments.only else list(CONTENDERS)
     with tempfile.TemporaryDirectory() as temp:

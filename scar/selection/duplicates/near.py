@@ -1,7 +1,8 @@
 """Find near copies among texts by MinHash-LSH, and decide which of them stay. Knows no records.
 
 Texts are read once. A text's set of shingles goes to a temp file, 4 bytes a shingle; memory holds 4 bytes a band of
-each text, and BYTES more.
+each text, and at the end some 130 more: with 17 bands 0.2 GB for 10^6 texts, 2 GB for 10^7 (measured), three times as
+much where every text shares its bands with others.
 """
 
 from collections.abc import Callable, Iterable

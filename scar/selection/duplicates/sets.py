@@ -23,8 +23,10 @@ class SetFile:
         self._sizes: list[NDArray[np.int64]] = []
 
     def add(self, sets: Ragged) -> None:
-        """Write some sets behind the others."""
-        sets.values.tofile(self._out)
+        """Write some sets behind the others. Raises OSError where the disk is full."""
+        # Not `tofile`: it says nothing of a full disk.
+        with _naming(self._path):
+            self._out.write(np.ascontiguousarray(sets.values))
         self._sizes.append(sets.sizes)
 
     def close(self) -> None:
@@ -33,7 +35,8 @@ class SetFile:
 
     def written(self) -> "StoredSets":
         """End the writing, and give what is there."""
-        self.close()
+        with _naming(self._path):
+            self.close()
         sizes = np.concatenate([np.zeros(0, dtype=np.int64), *self._sizes])
         return StoredSets(self._path, sizes)
 
@@ -82,6 +85,15 @@ def set_file(folder: Path | None = None) -> Iterator[SetFile]:
             yield sets
         finally:
             sets.close()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file that could not be written: it is none of the user's own."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def jaccard(a: Ragged, b: Ragged) -> NDArray[np.float64]:

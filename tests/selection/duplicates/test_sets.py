@@ -1,5 +1,7 @@
 """Similarities of sets on disk against Python's own sets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from scar.selection.duplicates import sets as sets_module
 from scar.selection.duplicates.ragged import Ragged
-from scar.selection.duplicates.sets import jaccard, set_file
+from scar.selection.duplicates.sets import SetFile, jaccard, set_file
 
 SETS = st.lists(st.sets(st.sampled_from([0, 1, 2, 5, 2**31, 2**32 - 1])), min_size=1, max_size=8)
 
@@ -49,3 +51,12 @@ def test_pairs_of_stored_sets_reach_the_threshold_where_they_do(tmp_path, monkey
 def test_an_empty_file_holds_no_sets(tmp_path):
     with set_file(tmp_path) as file:
         assert len(file.written().sizes) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no disk that is always full")
+@pytest.mark.parametrize("values", [3, 10**6])
+def test_a_full_disk_is_an_error_and_not_lost_sets(values):
+    file = SetFile(Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left.*/dev/full"):
+        file.add(ragged([range(values)]))
+        file.written()
