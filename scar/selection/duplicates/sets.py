@@ -26,7 +26,7 @@ class SetFile:
         """Write some sets behind the others. Raises OSError where the disk is full."""
         # Not `tofile`: it says nothing of a full disk.
         with _naming(self._path):
-            self._out.write(np.ascontiguousarray(sets.values))
+            self._out.write(np.ascontiguousarray(sets.values).data)
         self._sizes.append(sets.sizes)
 
     def close(self) -> None:

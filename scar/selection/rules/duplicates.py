@@ -48,7 +48,7 @@ class ExactDuplicates(Chained):
         return Needs(texts=True)
 
     def select(self, rows: Scored) -> Selection:
-        """Compare 128-bit hashes; memory holds 16 bytes a record, and no text."""
+        """Compare 128-bit hashes: memory holds 16 bytes a record, some 60 more while they are sorted, and no text."""
         records, order, must = _ranked(rows, self.by)
         digests = np.zeros((len(records), 2), dtype=np.uint64)
         for place, (_, record) in enumerate(rows.records()):
