@@ -66,6 +66,7 @@ def test_the_least_value_is_the_least():
     ]
     assert drawn.least(ragged(values))[:, 0].tolist() == expected
     assert (drawn.a % 2 == 1).all()
+    assert len(set(drawn.a.tolist())) == len(set(drawn.b.tolist())) == 20
 
 
 def test_estimates_are_as_good_as_datasketchs():

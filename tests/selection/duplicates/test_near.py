@@ -97,6 +97,13 @@ def test_a_chain_loses_its_middle_alone_unless_it_is_asked_for():
     assert find_near([a, b, c], order, 0, settings(chain=True)).kept_for.tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("chain", [False, True])
+def test_copies_that_must_stay_stay_and_their_near_copy_goes(chain):
+    text, copy = family(2, 1, changed=1)
+    found = find_near([text, text, copy], np.arange(3), 2, settings(chain=chain))
+    assert found.kept_for.tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("size", [1, 500, 10**6])
 def test_the_size_of_blocks_changes_nothing(size, monkeypatch):
     several = texts()

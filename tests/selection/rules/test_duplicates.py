@@ -1,5 +1,6 @@
 """The rules of duplicates: which copy stays, and for whom the others go."""
 
+import json
 import random
 import time
 
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from scar.errors import InputError
 from scar.records import Record, Turn, instruction_key, normalised
+from scar.selection.keep import select
 from scar.selection.rules import NOBODY, MustKeep, Needs, TopK
 from scar.selection.rules.duplicates import ExactDuplicates, NearDuplicates
 from scar.selection.scored import Scored
+from tests.make import write_jsonl
+from tests.selection.made import make_run
 
 NAN = float("nan")
 EITHER = pytest.mark.parametrize("rule", [ExactDuplicates(), NearDuplicates(), NearDuplicates(chain=True)])
@@ -242,3 +246,17 @@ def test_bad_settings_are_refused(settings, words):
 def test_exact_refuses_an_unknown_part():
     with pytest.raises(InputError, match="ExactDuplicates compares of"):
         ExactDuplicates("all")
+
+
+def test_a_pool_on_disk_is_kept_without_its_copies(tmp_path):
+    """Rows that were set aside, several chunks, and texts that are read from the pool again."""
+    text = paragraph(7)
+    answers = [" ".join(each) for each in (text, paragraph(8), changed(text, {40}), text)]
+    lines = [{"instruction": "say", "response": each, "id": str(n)} for n, each in enumerate(answers)]
+    pool = write_jsonl(tmp_path / "pool.jsonl", [lines[0], b"not json", *lines[1:]])
+    run = make_run(tmp_path / "run", pool, {"style": [1, 2, 4, 3]}, chunk_rows=2)
+    for rule, kept in ((ExactDuplicates(), "123"), (NearDuplicates(), "12")):
+        report = select(run, rule, tmp_path / f"{type(rule).__name__}.jsonl")
+        written = (tmp_path / f"{type(rule).__name__}.jsonl").read_text().splitlines()
+        assert "".join(json.loads(line)["id"] for line in written) == kept
+        assert report.stages == ((str(rule), 4 - len(kept)),)
