@@ -33,7 +33,8 @@ def _card(ranker: dict[str, Any], evaluation: dict[str, Any] | None) -> str:
     if ranker["kind"] == ENCODER:
         return encoder.card(ranker)
     card = style if ranker["kind"] == "style" else judged
-    return card.card(ranker, evaluation, card.USE_IMPORTED if "imported" in ranker else card.USE)
+    text: str = card.card(ranker, evaluation, card.USE_IMPORTED if "imported" in ranker else card.USE)
+    return text
 
 
 def hub_card(

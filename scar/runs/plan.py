@@ -9,8 +9,15 @@ from scar.errors import InputError
 from scar.pools import Chunk, FileFacts
 from scar.runs.checked import checked, read_checked
 from scar.runs.folder import Folder
-from scar.runs.names import CHUNKS, EMBEDDINGS, PLAN, SET_ASIDE_PARTS
-from scar.runs.names import data_name, embeddings_name, set_aside_name
+from scar.runs.names import (
+    CHUNKS,
+    EMBEDDINGS,
+    PLAN,
+    SET_ASIDE_PARTS,
+    data_name,
+    embeddings_name,
+    set_aside_name,
+)
 
 FORMAT = 2
 _CUT = tuple(each.name for each in fields(Chunk) if each.name != "index")

@@ -110,7 +110,8 @@ def commit(
 ) -> None:
     """Write a chunk's files, each whole or not at all, then the entry that says that they are there.
 
-    `fingerprint` is the run's `digest`; `embeddings`, (rows of the table, d), are those of a run that has them. A kill between any two steps leaves a chunk that is done, or one to do again.
+    `fingerprint` is the run's `digest`, `embeddings` are those of the table's rows, (n, d), where the run has some. A
+    kill between any two steps leaves a chunk that is done, or one to do again.
     """
     sheet = io.BytesIO()
     # The text-like columns get no statistics: a long value in a page header can make a file unreadable.
@@ -169,9 +170,7 @@ def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Do
 
     Nothing is hashed: that is what `scar verify` does.
     """
-    sizes = {
-        name: file.bytes for room in plan.rooms for name, file in folder.listing(room).items()
-    }
+    sizes = {name: file.bytes for room in plan.rooms for name, file in folder.listing(room).items()}
     wanted = range(len(plan.chunks)) if indices is None else list(indices)
     there, counts = [], Counts()
     # A chunk without its files needs no entry to be read.

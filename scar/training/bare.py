@@ -3,7 +3,7 @@
 N texts, L tokens, H the encoder's width.
 """
 
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -22,7 +22,8 @@ class BareEncoder(nn.Module):
     """An encoder over one text, and nothing on top."""
 
     kind = ENCODER
-    head = None
+    head: ClassVar[dict[str, Any]] = {}
+    """What ranker.json says of the head: there is none."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
