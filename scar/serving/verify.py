@@ -240,9 +240,12 @@ def _asked_again(
     try:
         field = another(folder, plan, Job.of(pool, ranker, reading, scoring))
     except InputError as error:
+        moved = ("the pool, the ranker or the encoder", "--pool, --ranker and --embeddings")
+        if not scoring.encoder:
+            moved = ("the pool or the ranker", "--pool and --ranker")
         raise InputError(
-            f"what is damaged cannot be made anew: {error}. If the pool, the ranker or the encoder was moved, "
-            "--pool, --ranker and --embeddings name the new place; else score the pool into another folder"
+            f"what is damaged cannot be made anew: {error}. If {moved[0]} was moved, {moved[1]} name the new place; "
+            "else score the pool into another folder"
         ) from None
     if field:
         way = remedy(plan, field) if field.startswith("versions.") else _elsewhere(field)
