@@ -8,6 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from scar.bundle import ENCODER
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
 from scar.cli.tables import show
@@ -67,6 +68,8 @@ def export(arguments: Sequence[str]) -> None:
     parser.add_argument("--private", action="store_true", help="make a new --push-to-hub repository private")
     parser.add_settings(Reading)
     values = parser.read(arguments)
+    if values["private"] and not values["repository"]:
+        raise InputError("--private goes with --push-to-hub")
     if values["encoder"] is not None:
         _export_encoder(values)
         return
@@ -74,8 +77,6 @@ def export(arguments: Sequence[str]) -> None:
         raise InputError("name a bundle, or --encoder NAME --out BUNDLE to make one of an encoder")
     if stray := next((name for name in ("out", "revision", "max_tokens") if values[name]), None):
         raise InputError(f"--{stray} goes with --encoder")
-    if values["private"] and not values["repository"]:
-        raise InputError("--private goes with --push-to-hub")
     if values["overwrite"] and not values["folder"]:
         raise InputError("--overwrite goes with --to-hub-folder; graphs are replaced without it")
     published = values["folder"] or values["repository"]
@@ -91,7 +92,7 @@ def _export_graphs(values: dict[str, Any]) -> None:
     except ImportError as error:
         raise _no_extra(error) from None
     quiet()
-    _print_gates(
+    _print(
         export_bundle(
             values["bundle"],
             graphs=values["graphs"] or "auto",
@@ -99,7 +100,6 @@ def _export_graphs(values: dict[str, Any]) -> None:
             reading=from_flat(Reading, values),
         )
     )
-    print(f"bundle: {values['bundle']}   next: scar score POOL --ranker {values['bundle']} --out RUN")
 
 
 def _export_encoder(values: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def _export_encoder(values: dict[str, Any]) -> None:
     except ImportError as error:
         raise _no_extra(error) from None
     quiet()
-    _print_gates(
+    _print(
         export_encoder(
             values["encoder"],
             values["out"],
@@ -126,13 +126,10 @@ def _export_encoder(values: dict[str, Any]) -> None:
             overwrite=values["overwrite"],
         )
     )
-    print(
-        f"bundle: {values['out']}   next: scar score POOL --ranker B --embeddings {values['out']} --out RUN"
-    )
 
 
-def _print_gates(report: "ExportReport") -> None:
-    """Print what became of each graph."""
+def _print(report: "ExportReport") -> None:
+    """Print what became of each graph, and what they are for."""
     table = Table("graph", "gate", "rows", "largest difference", "allowed", "note", box=SIMPLE)
     for record in report.records:
         real, hard = (
@@ -147,6 +144,9 @@ def _print_gates(report: "ExportReport") -> None:
             Text(record["reason"] or _note(record)),
         )
     show(table)
+    place = report.bundle
+    flags = f"--ranker B --embeddings {place}" if report.kind == ENCODER else f"--ranker {place}"
+    print(f"bundle: {place}   next: scar score POOL {flags} --out RUN")
 
 
 def _allowed(record: dict[str, Any], sigma: float | None) -> str:

@@ -38,7 +38,7 @@ def export_encoder(
     blank line between them; a longer one is cut at its tail, a dialogue at its head. Raises InputError where it is not
     to be had, GateError where its graph does not give its embeddings: `scar export OUT` tries that again.
     """
-    wanted(graphs)
+    wanted(graphs, ENCODER)
     if max_tokens < 0:
         raise InputError(f"--max_tokens must be at least 0, got {max_tokens}")
     backbone = backbones.load(name, revision)

@@ -382,3 +382,35 @@ def test_a_text_of_both_is_the_turns_and_the_answer_with_a_blank_line_between(en
     record = record_of(row)
     told = encoder.text.decode(encoder.encode([(record.turns, record.response)]).tokens, 0)
     assert told == encoder.text.decode(encoder.text.encode([joined(row)], 40), 0)
+
+
+@pytest.mark.parametrize("kind", ["bundle", "quality_bundle"])
+def test_the_torch_engine_embeds_as_the_graph_does(kind, request):
+    place = request.getfixturevalue(kind)
+    found = []
+    for engine in ("onnxruntime", "torch"):
+        scorer = Scorer.load(place, Scoring(engine=engine))
+        found.append(scorer.score_and_embed(scorer.encode([record_of(row) for row in GOOD])))
+    (scores, here), (others, there) = found
+    np.testing.assert_allclose(others.scores, scores.scores, atol=1e-4)
+    np.testing.assert_allclose(there.astype(np.float32), here.astype(np.float32), atol=1e-3)
+
+
+def test_an_embedding_of_a_ranker_that_is_not_finite_is_run_again_alone(bundle, monkeypatch):
+    scorer = Scorer.load(bundle)
+    encoded = scorer.encode([record_of(row) for row in GOOD])
+    _, want = scorer.score_and_embed(encoded)
+    embed, alone = scorer.model.score_and_embed, []
+
+    def sick(pairs, wanted, on_batch=None):
+        scores, found = embed(pairs, wanted, on_batch)
+        if len(wanted) > 1:
+            found[4] = np.nan
+        else:
+            alone.append(len(pairs))
+        return scores, found
+
+    monkeypatch.setattr(scorer.model, "score_and_embed", sick)
+    _, found = scorer.score_and_embed(encoded)
+    assert alone == [1]
+    np.testing.assert_allclose(found.astype(np.float32), want.astype(np.float32), atol=1e-3)

@@ -15,6 +15,7 @@ from scar.serving.choice import Choice
 from scar.serving.embedder import Embedder
 from scar.serving.gates import Reference, judge, load_gate_rows
 from scar.serving.opened import Opened
+from scar.settings import Scoring
 from scar.training.engine import torch_model
 from scar.training.export_encoder import export_encoder
 from scar.training.save import load_ranker
@@ -138,6 +139,11 @@ def test_rows_of_ones_own_can_be_the_gates_rows(encoder, tmp_path, capsys):
         (["--encoder", "ENCODER", "--out", "x", "--max-tokens", "999"], "takes at most 128, got 999"),
         (["--encoder", "ENCODER", "--out", "x", "--max-tokens", "-1"], "must be at least 0, got -1"),
         (["--encoder", "ENCODER", "--out", "x", "--graphs", "fast"], "no graph"),
+        (
+            ["--encoder", "ENCODER", "--out", "x", "--graphs", "reference,int8"],
+            "int8 is judged by the ranking",
+        ),
+        (["BUNDLE", "--graphs", "reference,w8"], "reference and fused are what it has"),
     ],
 )
 def test_what_export_cannot_make_of_an_encoder_is_told_in_a_line(
@@ -181,3 +187,15 @@ def test_what_looks_at_a_bundle_looks_at_an_encoder_too(encoder_bundle, tmp_path
     assert "auto: onnxruntime fp32 model.fused.onnx" in capsys.readouterr().out
     assert main(["inspect", str(pool), "--ranker", str(encoder_bundle)]) == 0
     assert "[CLS]" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_gate_judges_an_encoder_in_fp32(encoder_bundle, tmp_path, capsys):
+    pytest.importorskip("openvino")
+    copy = shutil.copytree(encoder_bundle, tmp_path / "copy")
+    pool = write_jsonl(tmp_path / "p.jsonl", pool_rows(40))
+    assert main(["gate", str(copy), "--rows", str(pool), "--engine", "openvino", "--graph", "reference"]) == 0
+    made = {record["precision"]: record for record in Bundle.open(copy).gates()[2:]}
+    assert made["fp32"]["passed"] and made["fp32"]["real"]["rows"] == 40
+    assert all(record["unverified"] for precision, record in made.items() if precision != "fp32")
+    assert Embedder.load(copy, Scoring(engine="openvino")).choice.precision == "fp32"
