@@ -26,7 +26,7 @@ class Tokens:
     @property
     def total(self) -> int:
         """Tokens that go through encoders: those of distinct texts, for all models."""
-        pairs = [*(each.pairs for each in self.encoded), *([self.whole] if self.whole else [])]
+        pairs = [*(each.pairs for each in self.encoded), *([] if self.whole is None else [self.whole])]
         return sum(int(each.tokens.lengths.sum()) for each in pairs)
 
 
@@ -68,7 +68,7 @@ class Crew:
                 scores[scorer.name], embeddings = scorer.score_and_embed(encoded, on_batch)
             else:
                 scores[scorer.name] = scorer.score_encoded(encoded, on_batch)
-        if self.embedder and tokens.whole:
+        if self.embedder and tokens.whole is not None:
             embeddings = self.embedder.embed_pairs(tokens.whole, on_batch).astype(np.float16)
         return Said(scores, embeddings)
 

@@ -414,3 +414,16 @@ def test_an_embedding_of_a_ranker_that_is_not_finite_is_run_again_alone(bundle, 
     _, found = scorer.score_and_embed(encoded)
     assert alone == [1]
     np.testing.assert_allclose(found.astype(np.float32), want.astype(np.float32), atol=1e-3)
+
+
+@pytest.mark.parametrize("place", ["bundle", "quality_bundle"])
+def test_a_chunk_in_which_nothing_can_be_read_has_rows_of_the_same_width(
+    place, request, by_encoder, tmp_path
+):
+    pool = write_jsonl(tmp_path / "pool.jsonl", [b"{", b"[", *pool_rows(2)])
+    for name, scoring in (("own", OWN), ("beside", by_encoder)):
+        run = tmp_path / name
+        score_pool(pool, request.getfixturevalue(place), run, scoring=replace(scoring, chunk_rows=2))
+        assert [np.load(path).shape for path in sorted((run / EMBEDDINGS).iterdir())] == [(2, 32), (2, 32)]
+        found = Embeddings.of_run(Disk(run), Plan.read(Disk(run))).take(np.arange(4))
+        assert np.isnan(found).all(axis=1).tolist() == [True, True, False, False]
