@@ -4,6 +4,7 @@ from typing import Any
 
 from scar.selection.rules.budget import LengthBand, TokenBudget
 from scar.selection.rules.chain import Chain, needs_of, stages_of
+from scar.selection.rules.duplicates import ExactDuplicates, NearDuplicates
 from scar.selection.rules.groups import PerGroup
 from scar.selection.rules.must import MustKeep
 from scar.selection.rules.rule import KEPT, NOBODY, NOT_ELIGIBLE, Needs, Rule, Selection
@@ -14,7 +15,7 @@ RULES: dict[str, type[Any]] = {
     rule.__name__: rule
     for rule in (
         *(TopK, Ratio, Above, Between, Quantile, PerGroup, TokenBudget, LengthBand, MustKeep),
-        *(Random, Longest),
+        *(Random, Longest, ExactDuplicates, NearDuplicates),
     )
 }
 """Every rule by its name in a rules.yaml."""
@@ -27,9 +28,11 @@ __all__ = [
     "Above",
     "Between",
     "Chain",
+    "ExactDuplicates",
     "LengthBand",
     "Longest",
     "MustKeep",
+    "NearDuplicates",
     "Needs",
     "PerGroup",
     "Quantile",
