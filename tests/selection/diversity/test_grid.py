@@ -1,0 +1,46 @@
+"""On the grid sums are exact: any order of addition, any block, gives the same."""
+
+import numpy as np
+import pytest
+
+from scar.errors import InputError
+from scar.runs import Embeddings
+from scar.selection.diversity import grid
+from scar.selection.diversity.grid import dots, on_grid, points_of, total
+
+
+def drawn(n=50, d=384):
+    return np.random.default_rng(0).normal(size=(n, d))
+
+
+def test_points_are_near_and_on_the_grid():
+    raw = drawn()
+    points = on_grid(raw)
+    assert points.dtype == np.float32
+    assert (np.rint(points.astype(np.float64) * 2**16) == points * 2.0**16).all()
+    length = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    assert np.abs(points @ points.T - length @ length.T).max() < 5e-5
+
+
+def test_the_order_of_addition_does_not_matter(monkeypatch):
+    points = on_grid(drawn())
+    exact = [[int(value * 2**16) for value in row] for row in points.astype(np.float64)]
+    whole = [sum(column) for column in zip(*exact, strict=True)]
+    assert (total(points) * 2**16).tolist() == whole
+    by_hand = [sum(a * b for a, b in zip(row, whole, strict=True)) / 2**32 for row in exact]
+    assert dots(points, total(points)).tolist() == by_hand
+    monkeypatch.setattr(grid, "BLOCK", 7)
+    assert dots(points, total(points)).tolist() == by_hand
+
+
+def test_embeddings_that_are_not_finite_are_named_and_zeros_stay():
+    assert on_grid(np.zeros((2, 3))).tolist() == [[0, 0, 0], [0, 0, 0]]
+    with pytest.raises(InputError, match="embedding 1 is not finite"):
+        on_grid(np.array([[1.0, 0], [np.nan, 0]]))
+
+
+def test_only_the_records_that_are_asked_for_are_read():
+    raw = drawn(20, 4)
+    raw[3] = np.nan
+    points = points_of(Embeddings.of_array(raw.astype(np.float16)), np.array([5, 2]))
+    assert (points == on_grid(raw.astype(np.float16)[[5, 2]])).all()
