@@ -16,9 +16,9 @@ STEP = 2.0**-16
 MOST_ROWS = 1 << 20
 """Rows whose similarities still add up exactly."""
 BLOCK = 2048
-Points = NDArray[np.float32]
-"""Shape (n, d), length about 1, on the grid: float32 holds its points, float64 their products."""
 Floats = NDArray[np.float64]
+Points = NDArray[np.float32] | Floats
+"""Shape (n, d), length about 1, on the grid: float32 holds its points, float64 their products."""
 
 
 def on_grid(embeddings: NDArray[np.floating]) -> Points:
@@ -47,7 +47,7 @@ def blocks(points: Points) -> Iterator[tuple[slice, Floats]]:
     """Yield slices of points with those points in float64."""
     for start in range(0, len(points), BLOCK):
         at = slice(start, start + BLOCK)
-        yield at, points[at].astype(np.float64)
+        yield at, points[at].astype(np.float64, copy=False)
 
 
 def dots(points: Points, vector: Floats) -> Floats:
