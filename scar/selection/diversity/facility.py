@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.selection.diversity.grid import Floats, Points, blocks, dots
+from scar.selection.diversity.exact import Floats, Points, blocks, dots
 
 FEWEST, MOST = 16, 512
 """Rows whose gains are computed together: first the fewest, then twice as many each time it was not enough."""

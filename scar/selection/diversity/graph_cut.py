@@ -7,7 +7,7 @@ the sum over S of sim(i, j). A similarity is a dot product, so both sums are dot
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.selection.diversity.grid import Floats, Points, dots, total
+from scar.selection.diversity.exact import Floats, Points, dots, total
 
 CANDIDATES = 1024
 """Rows of greatest gain whose gains are kept up to date pick by pick; the others' only when they might win."""

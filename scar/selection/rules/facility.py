@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scar.selection.diversity.exact import points_of
 from scar.selection.diversity.facility import Facility, locate
-from scar.selection.diversity.grid import points_of
 from scar.selection.fuse import By
 from scar.selection.rules.budget import Budget
 from scar.selection.rules.quantize import check_size

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scar.errors import InputError
+from scar.selection.diversity.exact import points_of
 from scar.selection.diversity.graph_cut import bins_of
-from scar.selection.diversity.grid import points_of
 from scar.selection.rules.budget import Budget
 from scar.selection.rules.rule import (
     Chained,

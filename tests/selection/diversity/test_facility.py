@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.selection.diversity import facility as module
+from scar.selection.diversity.exact import on_grid
 from scar.selection.diversity.facility import Facility, locate
-from scar.selection.diversity.grid import on_grid
 
 
 def unit(seed, n, d=4, mean=0.3):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.selection.diversity import graph_cut
+from scar.selection.diversity.exact import on_grid
 from scar.selection.diversity.graph_cut import bin_sizes, bins_of, gains, pick
-from scar.selection.diversity.grid import on_grid
 
 NONE = np.zeros(0, dtype=np.int64)
 REFERENCE = np.array([[1, 0.9, 0.1], [0.9, 1, 0.2], [0.1, 0.2, 1]])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scar.errors import InputError
+from scar.selection.diversity.exact import on_grid
 from scar.selection.diversity.graph_cut import bins_of
-from scar.selection.diversity.grid import on_grid
 from scar.selection.rules import MustKeep, TopK, needs_of, quantize
 from scar.selection.rules.quantize import Quantize
 from scar.selection.scored import Scored

@@ -22,24 +22,30 @@ Points = NDArray[np.float32] | Floats
 
 
 def on_grid(embeddings: NDArray[np.floating]) -> Points:
-    """Bring embeddings of shape (n, d) to length 1 and to the grid. Raises InputError for one that is not finite."""
+    """Bring embeddings of shape (n, d) to length 1 and to the grid; what has no direction, or no value, becomes NaN."""
     made = np.empty(embeddings.shape, dtype=np.float32)
     for start in range(0, len(embeddings), BLOCK):
         block = embeddings[start : start + BLOCK].astype(np.float64)
         length = np.linalg.norm(block, axis=1, keepdims=True)
-        if not np.isfinite(length).all():
-            raise InputError(f"embedding {start + int(np.argmin(np.isfinite(length)))} is not finite")
-        made[start : start + BLOCK] = np.rint(block / np.where(length, length, 1) / STEP) * STEP
+        length[(length == 0) | ~np.isfinite(length)] = np.nan
+        made[start : start + BLOCK] = np.rint(block / length / STEP) * STEP
     return made
 
 
 def points_of(embeddings: Embeddings, records: NDArray[np.int64]) -> Points:
-    """Read the embeddings of some records, in their order, on the grid: 4 bytes x records x dimensions."""
+    """Read the embeddings of some records, in their order, on the grid: 4 bytes x records x dimensions.
+
+    Raises InputError for a record whose embedding has no direction.
+    """
     made = np.empty((len(records), embeddings.shape[1]), dtype=np.float32)
     start = 0
     for some, block in embeddings.blocks(records):
         made[start : start + len(some)] = on_grid(block)
         start += len(some)
+    if (lost := np.isnan(made[:, 0])).any():
+        raise InputError(
+            f"record {records[np.argmax(lost)]} has a score and no embedding (NaN or zeros): score the pool again"
+        )
     return made
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from scar.errors import InputError
 from scar.runs import Embeddings
-from scar.selection.diversity import grid
-from scar.selection.diversity.grid import dots, on_grid, points_of, total
+from scar.selection.diversity import exact as module
+from scar.selection.diversity.exact import dots, on_grid, points_of, total
 
 
 def drawn(n=50, d=384):
@@ -29,14 +29,17 @@ def test_the_order_of_addition_does_not_matter(monkeypatch):
     assert (total(points) * 2**16).tolist() == whole
     by_hand = [sum(a * b for a, b in zip(row, whole, strict=True)) / 2**32 for row in exact]
     assert dots(points, total(points)).tolist() == by_hand
-    monkeypatch.setattr(grid, "BLOCK", 7)
+    monkeypatch.setattr(module, "BLOCK", 7)
     assert dots(points, total(points)).tolist() == by_hand
 
 
-def test_embeddings_that_are_not_finite_are_named_and_zeros_stay():
-    assert on_grid(np.zeros((2, 3))).tolist() == [[0, 0, 0], [0, 0, 0]]
-    with pytest.raises(InputError, match="embedding 1 is not finite"):
-        on_grid(np.array([[1.0, 0], [np.nan, 0]]))
+@pytest.mark.parametrize("bad", [0, np.nan, np.inf])
+def test_an_embedding_without_direction_is_named(bad):
+    raw = drawn(9, 4)
+    raw[7] = bad
+    assert np.isnan(on_grid(raw)).any(axis=1).tolist() == [n == 7 for n in range(9)]
+    with pytest.raises(InputError, match="record 7 has a score and no embedding"):
+        points_of(Embeddings.of_array(raw), np.array([8, 7, 2]))
 
 
 def test_only_the_records_that_are_asked_for_are_read():
