@@ -62,6 +62,7 @@ COMMANDS = {
     ),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
+    "why": ("scar.cli.why", "why", "why a row was kept or dropped, and for whom"),
     "doctor": (
         "scar.cli.doctor",
         "doctor",

@@ -19,7 +19,7 @@ from scar.runs.names import (
     set_aside_name,
 )
 from scar.runs.plan import Plan
-from scar.runs.read import finished, number_columns, read_columns, require_finished
+from scar.runs.read import finished, number_columns, read_columns, require_finished, sidecar_columns
 from scar.runs.shard import Shard
 
 __all__ = [
@@ -48,4 +48,5 @@ __all__ = [
     "read_columns",
     "require_finished",
     "set_aside_name",
+    "sidecar_columns",
 ]

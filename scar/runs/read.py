@@ -63,6 +63,12 @@ def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator
         yield table
 
 
+def sidecar_columns(folder: Folder, plan: Plan) -> list[str]:
+    """List the columns of the sidecar."""
+    with _opened(folder, plan.chunks[0].index) as file:
+        return list(file.schema_arrow.names)
+
+
 def number_columns(folder: Folder, plan: Plan) -> list[str]:
     """List the columns of the sidecar that hold floats: the scores; what was carried is text."""
     with _opened(folder, plan.chunks[0].index) as file:
