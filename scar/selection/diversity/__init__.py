@@ -1,5 +1,5 @@
-"""Nearness of embeddings: cosines, k-means, k-center, walks that keep what is far from what they kept. Numpy only.
+"""What the rules of diversity compute: from arrays, each testable alone. Knows no rules.
 
-What decides is computed row by row in float64; matrix products in float32 only say which pairs need it. So no result
-depends on the size of a block or the number of threads.
+Where embeddings decide, they do row by row in float64; matrix products in float32 only say which pairs need it. So no
+result depends on the size of a block or the number of threads.
 """
