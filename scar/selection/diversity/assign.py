@@ -15,7 +15,7 @@ _PIECE = 1024
 
 
 def assign(rows: Rows, centres: Rows) -> Places:
-    """Give each row the number of its nearest centre by Euclidean distance, the smaller number where two are as near."""
+    """Give each row the number of its nearest centre, Euclidean; the smaller number where two are as near."""
     labels = np.empty(len(rows), dtype=np.int64)
     half = ((centres.astype(np.float64) ** 2).sum(axis=1) / 2).astype(np.float32)
     turned = np.ascontiguousarray(centres.T)
@@ -48,7 +48,7 @@ def _settled(block: Rows, centres: Rows, likeness: NDArray[np.float32], doubt: n
         order = np.lexsort((j, distance, i))
         first = order[np.diff(i[order], prepend=-1) != 0]
         labels[unsure[i[first]]] = j[first]
-    return labels
+    return np.asarray(labels, dtype=np.int64)
 
 
 def means(rows: Rows, labels: Places, centres: Rows) -> Rows:

@@ -158,7 +158,7 @@ class Cells:
 
     def meet(self, seekers: Places, kept: Places) -> Grid | None:
         """A seeker meets what lies in one of its cells."""
-        return (seekers[:, None, :] == kept[None, :, :1]).any(axis=2)
+        return np.asarray((seekers[:, None, :] == kept[None, :, :1]).any(axis=2))
 
 
 def _by_cell(where: Places) -> Iterator[tuple[int, Places]]:

@@ -37,7 +37,7 @@ class Means:
     def central(self) -> Places:
         """Give the place nearest to each centre that has rows, in the order of centres."""
         order = np.lexsort((np.arange(len(self.labels)), self.distances, self.labels))
-        return order[np.diff(self.labels[order], prepend=-1) != 0]
+        return np.asarray(order[np.diff(self.labels[order], prepend=-1) != 0], dtype=np.int64)
 
 
 def k_means(
@@ -51,9 +51,9 @@ def k_means(
 ) -> Means:
     """Find `clusters` centres, fewer where there are fewer distinct rows, and the centre of each row.
 
-    Lloyd's algorithm from `start`, or from k-means++ on 16 rows a centre; it ends early when no row changes its centre.
-    Of n rows it learns on at most `per_centre` a centre, drawn by `seed`: memory holds these in float32. The result does
-    not depend on threads.
+    Lloyd's algorithm from `start`, or from k-means++ on 16 rows a centre; it ends when no row changes its centre.
+    Of n rows it learns on at most `per_centre` a centre, drawn by `seed`: memory holds these in float32. A centre that
+    loses all rows gets the row farthest from its own. The result does not depend on threads.
     """
     draw = np.random.default_rng(seed)
     count = min(len(vectors), per_centre * clusters)

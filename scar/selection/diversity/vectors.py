@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,12 @@ def slack(dimensions: int) -> float:
     return 1.01 * (dimensions + 8) * _HALF_UNIT
 
 
-def unit(rows: NDArray[np.floating]) -> Rows:  # type: ignore[type-arg]
+def unit(rows: NDArray[Any]) -> Rows:
     """Give rows length 1. What has no direction, or no value, becomes NaN."""
     wide = np.ascontiguousarray(rows, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (wide / np.sqrt((wide * wide).sum(axis=1, keepdims=True))).astype(np.float32)
+        wide = wide / np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    return np.asarray(wide, dtype=np.float32)
 
 
 def cosines(one: Rows, other: Rows) -> NDArray[np.float64]:
@@ -45,7 +47,7 @@ def cosines(one: Rows, other: Rows) -> NDArray[np.float64]:
     return found
 
 
-def squared_distances(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:  # type: ignore[type-arg]
+def squared_distances(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
     """Give the squared Euclidean distances of m pairs of rows in float64; `other` may be one row for all."""
     found = np.empty(len(one))
     for start in range(0, len(one), _PAIRS):

@@ -26,7 +26,7 @@ class Near:
     def __call__(self, cosine: NDArray[np.float64]) -> Grid:
         """Decide for exact cosines."""
         rounded = np.round(cosine, DECIMALS)
-        return rounded >= self.tau if self.inclusive else rounded > self.tau
+        return np.asarray(rounded >= self.tau if self.inclusive else rounded > self.tau)
 
     def doubt(self, dimensions: int) -> float:
         """Give how far from `tau` a cosine from a matrix product must be to decide."""
@@ -85,7 +85,7 @@ class Walk:
         open_ = np.flatnonzero(~blocked)
         grid = self._grid(places[open_], rows[open_], where[open_])
         doubt = self.near.doubt(rows.shape[1])
-        maybe = np.triu(grid >= self.near.tau - doubt, 1)
+        maybe: Grid = np.triu(grid >= self.near.tau - doubt, 1)
         maybe[:, open_ < free] = False
         rivals = maybe.any(axis=1)
         taken = []

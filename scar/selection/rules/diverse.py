@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scar.selection.diversity.kept import Flat
-from scar.selection.diversity.vectors import Vectors
+from scar.selection.diversity.vectors import Places, Vectors
 from scar.selection.diversity.walk import Near, Walk
 from scar.selection.fuse import By
 from scar.selection.rules.budget import Budget
@@ -69,13 +69,13 @@ class Diverse(Chained):
         return selection(self, rows, outcome, self.by)
 
 
-def must_first(rows: Scored, order: np.ndarray) -> np.ndarray:
+def must_first(rows: Scored, order: Places) -> Places:
     """Put what must stay before all others."""
     must = rows.must[order]
     return np.concatenate([order[must], order[~must]])
 
 
-def crowded(total: int, records: np.ndarray, walk: Walk) -> np.ndarray:
+def crowded(total: int, records: Places, walk: Walk) -> Places:
     """Give for every record the one that was in its way on a walk, or NOBODY."""
     by = np.full(total, NOBODY, dtype=np.int64)
     at = np.fromiter(walk.crowded, dtype=np.int64, count=len(walk.crowded))

@@ -32,11 +32,11 @@ _STARTS = ("mean", "random", "centroids")
 class KCenter(Chained):
     """Keep, again and again, the record that is farthest from all that were kept, by Euclidean distance at length 1.
 
-    Until `k` records, so many `tokens`, or until every record lies within `radius` of a kept one: one of the three. Scores
-    play no part: drop what is bad before. It begins with the rows that must stay, else with the record farthest from the
-    mean, with one at `random`, or with those nearest the `centroids` of k-means with so many `clusters`. Copies of kept
-    records are never kept, so it may end early. The `outliers` share of records that is farthest at a step is passed over
-    there, and not counted in the radius: garbage is far from everything.
+    Until `k` records, so many `tokens`, or until every record lies within `radius` of a kept one: one of the three.
+    Scores play no part: drop what is bad before. It begins with the rows that must stay, else with the record farthest
+    from the mean, with one at `random`, or with those nearest the `centroids` of k-means with so many `clusters`.
+    Copies of kept records are never kept, so it may end early. The `outliers` share of records that is farthest at a
+    step is passed over there, and not counted in the radius: garbage is far from everything.
     """
 
     k: int | None = None
@@ -65,13 +65,11 @@ class KCenter(Chained):
             is_number(self.outliers) and 0 <= self.outliers < 1,
             f"KCenter needs a share of outliers of at least 0 and below 1, got {self.outliers!r}",
         )
-        require(
-            self.start in _STARTS, f"KCenter starts from one of {', '.join(_STARTS)}, not {self.start!r}"
-        )
+        require(self.start in _STARTS, f"KCenter starts from one of {', '.join(_STARTS)}, not {self.start!r}")
         require(
             (self.clusters is None) == (self.start != "centroids")
             and (self.clusters is None or (is_whole(self.clusters) and self.clusters >= 1)),
-            f"KCenter needs clusters, a whole number of at least 1, with start='centroids' alone; got {self.clusters!r}",
+            f"KCenter needs a whole number of clusters with start='centroids', and only then; got {self.clusters!r}",
         )
         require(is_seed(self.seed), f"KCenter needs a seed from 0 to 2**32 - 1, got {self.seed!r}")
         require_memory("KCenter", self.memory_gb)
@@ -104,9 +102,7 @@ class KCenter(Chained):
         every = Budget(rows=max(1, int(rows.eligible.sum()))) if self.radius is not None else None
         return (every or Budget.of("KCenter", self.k, self.tokens)).purse(rows)
 
-    def _begin(
-        self, rows: Scored, vectors: Vectors, coverage: Coverage, purse: Purse, spare: int
-    ) -> None:
+    def _begin(self, rows: Scored, vectors: Vectors, coverage: Coverage, purse: Purse, spare: int) -> None:
         """Take the first centres."""
         first = np.flatnonzero(rows.must[vectors.records])
         if self.start == "centroids" and self.clusters:
