@@ -55,12 +55,10 @@ class Coverage:
         order = order[squared[order] < self.squared[places[order]]]
         self.squared[places[order]], self.centre[places[order]] = squared[order], centres[j[order]]
 
-    def radius(self, spare: int = 0) -> float:
-        """Give the largest distance of a row to its nearest centre, the `spare` farthest rows left out."""
-        if spare >= len(self.squared):
-            return 0.0
-        at = len(self.squared) - 1 - spare
-        return float(np.sqrt(np.partition(self.squared, at)[at]))
+    def radius(self, among: NDArray[np.bool_] | None = None) -> float:
+        """Give the largest distance of a row, of all or of those marked, to its nearest centre."""
+        squared = self.squared if among is None else self.squared[among]
+        return float(np.sqrt(squared.max(initial=0.0)))
 
 
 def far_from_mean(rows: Rows) -> Squared:
@@ -71,27 +69,17 @@ def far_from_mean(rows: Rows) -> Squared:
     return squared_distances(rows, total / max(1, len(rows)))
 
 
-def ranked(values: Squared, spare: int) -> int:
-    """Give the place of the largest value after the `spare` largest; the earlier place wins a tie."""
-    if spare == 0:
-        return int(values.argmax())
-    return int(np.argsort(-values, kind="stable")[spare])
-
-
-def farthest_first(
-    coverage: Coverage, costs: Places, budget: int, *, spare: int = 0, radius: float = 0.0
-) -> list[int]:
+def farthest_first(coverage: Coverage, costs: Places, budget: int, *, radius: float = 0.0) -> list[int]:
     """Add the row that is farthest from its nearest centre, again and again; gives their places in that order.
 
-    It ends when no row can be paid any more, when all lie within `radius`, or when those left are copies of centres. A
-    row that costs more than is left is passed over. So are, at every step, the `spare` farthest rows: those that no
-    centre has come near in the end are the outliers.
+    The earlier place wins a tie. A row that costs more than is left is passed over. It ends when no row can be paid any
+    more, when all that can lie within `radius`, or when those left are copies of centres.
     """
     added: list[int] = []
     while True:
         values = np.where(costs <= budget, coverage.squared, -1.0)
-        some, rest = _largest(values, spare + _FARTHEST)
-        found = _among(coverage.rows[some], values[some], costs[some], budget, spare, radius**2, rest)
+        some, rest = _largest(values, _FARTHEST)
+        found = _among(coverage.rows[some], values[some], costs[some], budget, radius**2, rest)
         if not found:
             return added
         places = some[np.array(found)]
@@ -111,17 +99,15 @@ def _largest(values: Squared, count: int) -> tuple[Places, float]:
     return np.sort(np.concatenate([above, ties])), least
 
 
-def _among(
-    rows: Rows, squared: Squared, costs: Places, budget: int, spare: int, enough: float, rest: float
-) -> list[int]:
+def _among(rows: Rows, squared: Squared, costs: Places, budget: int, enough: float, rest: float) -> list[int]:
     """Find the next centres among the farthest rows: the farthest of all, then others that are farther than `rest`.
 
     No row outside is farther than that, so these are the centres that all rows together would give.
     """
     wide, values = rows.astype(np.float64), squared.copy()
     found: list[int] = []
-    while spare < len(values):
-        at = ranked(values, spare)
+    while len(values):
+        at = int(values.argmax())
         if values[at] <= (max(enough, rest) if found else enough):
             break
         found.append(at)

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scar.selection.diversity.grid import on_grid
 from scar.selection.diversity.vectors import Places, Rows, cosines, slack
 
 Grid = NDArray[np.bool_]
@@ -131,13 +132,13 @@ class Cells:
 
     def __init__(self, centres: Rows, probes: int, apart: Apart | None = None) -> None:
         """`centres`: shape (cells, d)."""
-        self._centres, self._probes, self._apart = centres, min(probes, len(centres)), apart
-        self._half = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
+        self._centres, self._probes, self._apart = on_grid(centres), min(probes, len(centres)), apart
+        self._half = (self._centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
         self._stores: dict[int, Store] = {}
 
     def locate(self, rows: Rows) -> Places:
         """Find the nearest centres, the nearest first."""
-        grid = self._half - rows @ self._centres.T
+        grid = self._half - on_grid(rows) @ self._centres.T
         near = np.argpartition(grid, self._probes - 1, axis=1)[:, : self._probes]
         order = np.argsort(np.take_along_axis(grid, near, axis=1), axis=1, kind="stable")
         return np.take_along_axis(near, order, axis=1)
@@ -163,6 +164,8 @@ class Cells:
 
 def _by_cell(where: Places) -> Iterator[tuple[int, Places]]:
     """Group rows by cell; a row is in as many groups as it has cells."""
+    if not where.size:
+        return
     flat = where.ravel()
     order = np.argsort(flat, kind="stable")
     cells, starts = np.unique(flat[order], return_index=True)

@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.selection.diversity.assign import assign, means, own_distances
+from scar.selection.diversity.grid import on_grid
 from scar.selection.diversity.vectors import Places, Rows, Vectors
 
 PER_CENTRE = 256
 """Rows a centre that k-means learns from: more change the centres little (faiss takes as many)."""
 _START = 16
 """Rows a centre among which the first centres are drawn."""
-_GRID = 4000
-"""Steps a length of 1: coordinates on this grid are whole numbers whose products float32 holds exactly."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def plus_plus(rows: Rows, clusters: int, draw: np.random.Generator) -> Places:
 
     Fewer than `clusters` where no more rows differ. Distances are taken on a grid where they are exact.
     """
-    grid = np.rint(rows * np.float32(_GRID))
+    grid = on_grid(rows)
     lengths = (grid.astype(np.float64) ** 2).sum(axis=1)
     chosen = [int(draw.integers(len(rows)))]
     left = np.full(len(rows), np.inf)

@@ -85,7 +85,7 @@ class Walk:
         open_ = np.flatnonzero(~blocked)
         grid = self._grid(places[open_], rows[open_], where[open_])
         doubt = self.near.doubt(rows.shape[1])
-        maybe: Grid = np.triu(grid >= self.near.tau - doubt, 1)
+        maybe = np.triu(grid >= self.near.tau - doubt, 1)
         maybe[:, open_ < free] = False
         rivals = maybe.any(axis=1)
         taken = []
@@ -95,7 +95,7 @@ class Walk:
             taken.append(at)
             if rivals[i]:
                 js = np.flatnonzero(maybe[i])
-                near = grid[i, js] > self.near.tau + doubt
+                near: Grid = np.asarray(grid[i, js] > self.near.tau + doubt)
                 unsure = js[~near]
                 near[~near] = self.near(cosines(rows[np.full(len(unsure), at)], rows[open_[unsure]]))
                 blocked[open_[js[near]]] = True

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.selection.diversity.kcenter import Coverage, far_from_mean, farthest_first, ranked
+from scar.selection.diversity.kcenter import Coverage, far_from_mean, farthest_first
 from scar.selection.diversity.kmeans import k_means
+from scar.selection.diversity.outliers import outliers
 from scar.selection.diversity.vectors import Places, Vectors
 from scar.selection.fuse import By
 from scar.selection.rules.budget import Budget, Purse
@@ -35,8 +36,9 @@ class KCenter(Chained):
     Until `k` records, so many `tokens`, or until every record lies within `radius` of a kept one: one of the three.
     Scores play no part: drop what is bad before. It begins with the rows that must stay, else with the record farthest
     from the mean, with one at `random`, or with those nearest the `centroids` of k-means with so many `clusters`.
-    Copies of kept records are never kept, so it may end early. The `outliers` share of records that is farthest at a
-    step is passed over there, and not counted in the radius: garbage is far from everything.
+    Copies of kept records are never kept, so it may end early. The share of records that are `outliers`, those farthest
+    from a random sample of all, is never kept unless it must stay, and not counted in the radius: garbage is far from
+    everything, and would come first.
     """
 
     k: int | None = None
@@ -87,53 +89,52 @@ class KCenter(Chained):
         purse = self._purse(rows)
         vectors = Vectors(rows.embeddings(), records)
         coverage = Coverage(vectors.hold("KCenter", self.memory_gb))
-        spare = math.floor(round(self.outliers * len(records), 9))
-        self._begin(rows, vectors, coverage, purse, spare)
-        for place in farthest_first(
-            coverage, purse.costs[records], purse.left, spare=spare, radius=self.radius or 0.0
-        ):
+        odd = outliers(coverage.rows, math.floor(round(self.outliers * len(records), 9)), self.seed)
+        costs = np.where(odd, np.iinfo(np.int64).max, purse.costs[records])
+        self._begin(rows, vectors, coverage, purse, costs)
+        for place in farthest_first(coverage, costs, purse.left, radius=self.radius or 0.0):
             purse.take(int(records[place]))
         keep, crowded_by = purse.keep(), np.full(len(rows), NOBODY, dtype=np.int64)
         dropped = ~keep[records] & (coverage.centre >= 0)
         crowded_by[records[dropped]] = records[coverage.centre[dropped]]
-        return selection(self, rows, Outcome(keep, crowded_by, _facts(coverage, purse, spare)), self.by)
+        return selection(self, rows, Outcome(keep, crowded_by, _facts(coverage, purse, odd)), self.by)
 
     def _purse(self, rows: Scored) -> Purse:
         every = Budget(rows=max(1, int(rows.eligible.sum()))) if self.radius is not None else None
         return (every or Budget.of("KCenter", self.k, self.tokens)).purse(rows)
 
-    def _begin(self, rows: Scored, vectors: Vectors, coverage: Coverage, purse: Purse, spare: int) -> None:
+    def _begin(self, rows: Scored, vectors: Vectors, coverage: Coverage, purse: Purse, costs: Places) -> None:
         """Take the first centres."""
         first = np.flatnonzero(rows.must[vectors.records])
         if self.start == "centroids" and self.clusters:
             central = k_means(vectors, min(self.clusters, len(vectors)), seed=self.seed).central()
-            first = np.concatenate([first, central[~np.isin(central, first)]])
+            first = np.concatenate(
+                [first, central[(costs[central] <= purse.left) & ~np.isin(central, first)]]
+            )
         elif not first.size:
-            first = self._one(coverage, purse.costs[vectors.records] <= purse.left, spare)
+            first = self._one(coverage, costs <= purse.left)
         coverage.add(np.array([at for at in first if purse.take(int(vectors.records[at]))], dtype=np.int64))
 
-    def _one(self, coverage: Coverage, affordable: NDArray[np.bool_], spare: int) -> Places:
-        """Choose a first centre among those that can be paid."""
-        if not affordable.any():
+    def _one(self, coverage: Coverage, open_: NDArray[np.bool_]) -> Places:
+        """Choose a first centre among those that may be kept."""
+        if not open_.any():
             return np.zeros(0, dtype=np.int64)
         if self.start == "random":
-            order = np.random.default_rng(self.seed).permutation(len(affordable))
-            return order[affordable[order]][:1]
-        values = np.where(affordable, far_from_mean(coverage.rows), -1.0)
-        return np.array([ranked(values, min(spare, int(affordable.sum()) - 1))])
+            order = np.random.default_rng(self.seed).permutation(len(open_))
+            return order[open_[order]][:1]
+        return np.array([np.where(open_, far_from_mean(coverage.rows), -1.0).argmax()])
 
 
-def _facts(coverage: Coverage, purse: Purse, spare: int) -> dict[str, object]:
+def _facts(coverage: Coverage, purse: Purse, odd: NDArray[np.bool_]) -> dict[str, object]:
     """Tell the radius, and how near the records are to what was kept."""
     if not purse.taken:
         return {"radius": None}
-    distance = np.sqrt(coverage.squared)
+    distance = np.sqrt(coverage.squared[~odd])
     return {
-        "radius": round(coverage.radius(spare), 6),
-        "outliers": spare,
+        "radius": round(coverage.radius(~odd), 6),
+        "outliers": int(odd.sum()),
         "mean_distance": round(float(distance.mean()), 6),
         "median_distance": round(float(np.median(distance)), 6),
-        "covered_all": bool(coverage.radius(spare) == 0),
     }
 
 
