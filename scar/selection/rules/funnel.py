@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scar.errors import InputError
+from scar.selection.diversity.kmeans import k_means
+from scar.selection.diversity.vectors import Vectors
 from scar.selection.fuse import By, Fuse
 from scar.selection.rules.budget import Budget, within
 from scar.selection.rules.rule import (
@@ -20,23 +22,27 @@ from scar.selection.rules.rule import (
     best_first,
     is_number,
     is_seed,
+    is_whole,
     require,
     selection,
 )
 from scar.selection.rules.shares import amounts, within_shares
 from scar.selection.scored import Scored
 
-_KEYS = ("by", "ratio", "per_group", "audit")
+_KEYS = ("by", "ratio", "per_group", "clusters", "audit")
 _EXAMPLE = "{by: style, ratio: 0.5, per_group: source, audit: 0.05}"
 
 
 @dataclass(frozen=True)
 class FunnelStage:
-    """Keep the best share of what is left, rounded up; of each group in proportion to its size, where one is named."""
+    """Keep the best share of what is left, rounded up; of groups in proportion to their sizes, where they are named."""
 
     ratio: float
     by: By | None = None
     per_group: str | None = None
+    """Column whose values are the groups."""
+    clusters: int | None = None
+    """Number of k-means clusters that are the groups; found anew among what is left."""
     audit: float = 0.0
     """Share of what this stage would drop that goes on all the same, at random, rounded up."""
 
@@ -46,7 +52,8 @@ class FunnelStage:
         where = f"Funnel: stage {number}"
         require(isinstance(stage, Mapping), f"{where} must be a mapping such as {_EXAMPLE}, got {stage!r}")
         unknown = sorted(set(stage) - set(_KEYS), key=str)
-        require(not unknown, f"{where} has no setting {unknown[:1]}; it has: {', '.join(_KEYS)}")
+        if unknown:
+            raise InputError(f"{where} has no setting {unknown[0]!r}; it has: {', '.join(_KEYS)}")
         ratio, audit, column = stage.get("ratio"), stage.get("audit", 0.0), stage.get("per_group")
         require(
             is_number(ratio) and 0 < ratio <= 1,
@@ -57,25 +64,42 @@ class FunnelStage:
             column is None or isinstance(column, str),
             f"{where}: per_group must name a column, got {column!r}",
         )
-        return cls(float(ratio), _by(stage.get("by"), where), column, float(audit))
+        clusters = stage.get("clusters")
+        require(
+            clusters is None or (is_whole(clusters) and clusters >= 1),
+            f"{where} needs a whole number of clusters, got {clusters!r}",
+        )
+        require(column is None or clusters is None, f"{where} takes per_group or clusters, not both")
+        return cls(float(ratio), _by(stage.get("by"), where), column, clusters, float(audit))
 
-    def keep(self, rows: Scored) -> NDArray[np.bool_]:
+    def keep(self, rows: Scored, seed: int) -> NDArray[np.bool_]:
         """Mark the best share of the eligible records."""
         budget = Budget(rows=max(_share(self.ratio, rows.eligible), int((rows.must & rows.eligible).sum())))
         order = best_first(rows.finite(self.by), rows.eligible)
-        if self.per_group is None:
+        if self.per_group is None and self.clusters is None:
             return within(rows, budget, order)
-        groups, names = rows.groups(self.per_group), rows.group_names(self.per_group)
-        return within_shares(rows, budget, groups, amounts(rows, budget, groups, len(names)), order)
+        groups = self._groups(rows, seed)
+        sizes = amounts(rows, budget, groups, int(groups.max()) + 1)
+        return within_shares(rows, budget, groups, sizes, order)
+
+    def _groups(self, rows: Scored, seed: int) -> NDArray[np.int64]:
+        if self.per_group is not None:
+            return rows.groups(self.per_group)
+        assert self.clusters is not None
+        records, groups = np.flatnonzero(rows.eligible), np.zeros(len(rows), dtype=np.int64)
+        vectors = Vectors(rows.embeddings(), records)
+        groups[records] = k_means(vectors, min(self.clusters, len(records)), seed=seed).labels
+        return groups
 
 
 @dataclass(frozen=True)
 class Funnel(Chained):
     """Narrow by one score after the other; at each stage a few of those it would drop go on at random.
 
-    `stages` are mappings of `by`, `ratio`, `per_group` (a carried column: groups keep their proportions) and `audit`
-    (0.05 to 0.1 shows what a cheap score loses: a later, better score judges those records too). What the audit of the
-    last stage spares is kept. Rounding is up, at least one record; the last stage's score does not order the result.
+    `stages` are mappings of `by`, `ratio`, `per_group` (a carried column) or `clusters` (so many by k-means over the
+    embeddings; either way groups keep their proportions) and `audit` (0.05 to 0.1 shows what a cheap score loses: a
+    later, better score judges those records too). What the audit of the last stage spares is kept. Rounding is up, at
+    least one record; the run's score orders the result, not the last stage's.
     """
 
     stages: Sequence[Mapping[str, Any]]
@@ -101,9 +125,12 @@ class Funnel(Chained):
         return tuple(FunnelStage.of(stage, number) for number, stage in enumerate(self.stages, start=1))
 
     def needs(self) -> Needs:
-        """Read the columns of groups."""
+        """Read the columns of groups, and embeddings for clusters."""
         named = (stage.per_group for stage in self.parsed)
-        return Needs(columns=tuple(dict.fromkeys(column for column in named if column is not None)))
+        return Needs(
+            columns=tuple(dict.fromkeys(column for column in named if column is not None)),
+            embeddings=any(stage.clusters is not None for stage in self.parsed),
+        )
 
     def orders(self) -> tuple[By, ...]:
         """List the scores that stages name."""
@@ -113,7 +140,7 @@ class Funnel(Chained):
         """Run the stages, and tell of each what came in, what went on, and how much of that by its audit."""
         left, told = rows, []
         for number, stage in enumerate(self.parsed):
-            keep = stage.keep(left) if left.eligible.any() else left.eligible
+            keep = stage.keep(left, self.seed) if left.eligible.any() else left.eligible
             spared = _audited(left.eligible & ~keep, stage.audit, (self.seed, number))
             told.append(
                 {

@@ -83,6 +83,18 @@ def test_groups_keep_their_proportions_at_a_stage():
     assert made == [*range(8), 80, 81]
 
 
+def test_clusters_keep_their_proportions_at_a_stage():
+    # Two kinds, 80 and 20; without clusters the first kind takes all.
+    embeddings = (
+        np.repeat(np.eye(3)[:2], [80, 20], axis=0) + np.random.default_rng(0).normal(size=(100, 3)) * 0.05
+    )
+    rows = Scored.of_columns(style=np.arange(100, 0, -1), embeddings=embeddings)
+    rule = Funnel([{"ratio": 0.1, "clusters": 2}])
+    assert kept(rule, rows) == [*range(8), 80, 81]
+    assert needs_of(rule).embeddings and not needs_of(Funnel([{"ratio": 0.1}])).embeddings
+    assert len(kept(Funnel([{"ratio": 0.1, "clusters": 500}]), rows)) == 10
+
+
 def test_rows_that_must_stay_pass_every_stage():
     rows = pool(row=np.arange(100))
     worst = int(np.argmin(rows.column("style")))
@@ -126,9 +138,11 @@ def test_it_is_read_from_yaml_and_written_as_such():
         ([{"ratio": 1}, {"by": "style"}], "stage 2 needs a ratio"),
         ([{"ratio": 0}], "stage 1 needs a ratio"),
         ([{"ratio": 1.5}], "stage 1 needs a ratio"),
-        ([{"ratio": 0.5, "keep": 3}], "no setting"),
+        ([{"ratio": 0.5, "keep": 3}], "has no setting 'keep'; it has: by"),
         ([{"ratio": 0.5, "audit": -1}], "audit from 0 to 1"),
         ([{"ratio": 0.5, "per_group": 3}], "per_group must name a column"),
+        ([{"ratio": 0.5, "clusters": 0}], "whole number of clusters"),
+        ([{"ratio": 0.5, "clusters": 2, "per_group": "source"}], "not both"),
         ([{"ratio": 0.5, "by": 3}], "`by` must name a column"),
         ([{"ratio": 0.5, "by": {"fuse": "sum", "of": {}}}], "stage 1: `by`: fuse: no method"),
     ],
