@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.selection.diversity.exact import Floats, Points, blocks, dots
+from scar.selection.diversity.exact import Floats, Points, blocks
 
 FEWEST, MOST = 16, 512
 """Rows whose gains are computed together: first the fewest, then twice as many each time it was not enough."""
@@ -21,8 +21,8 @@ class Facility:
 
     def __init__(self, points: Points) -> None:
         """`points` has shape (n, d), on the grid."""
-        self._points = points.astype(np.float64)  # they are multiplied all the time
-        self.near: Floats = np.zeros(len(points))
+        self._points = points
+        self.near: NDArray[np.float32] = np.zeros(len(points), dtype=np.float32)
         """Similarity of each row to the chosen row that serves it, 0 where none does."""
         self.server: NDArray[np.int64] = np.full(len(points), -1, dtype=np.int64)
         """The chosen row that serves each row, the earlier chosen in a tie; -1 where none has a similarity above 0."""
@@ -32,20 +32,20 @@ class Facility:
     @property
     def value(self) -> float:
         """The sum of all similarities to the row that serves."""
-        return float(self.near.sum())
+        return float(self.near.sum(dtype=np.float64))
 
     def gains(self, rows: NDArray[np.int64]) -> Floats:
         """Compute what each of m rows would add; shape (m,)."""
         chosen, made = self._points[rows].T, np.zeros(len(rows))
-        for at, block in blocks(self._points):
-            more = block @ chosen
+        for at in blocks(self._points):
+            more = self._points[at] @ chosen
             more -= self.near[at, None]
-            made += np.maximum(more, 0, out=more).sum(axis=0)
+            made += np.maximum(more, 0, out=more).sum(axis=0, dtype=np.float64)
         return made
 
     def choose(self, row: int) -> None:
         """Let a row serve those that are nearest to it."""
-        similarity = dots(self._points, self._points[row])
+        similarity = self._points @ self._points[row]
         nearer = similarity > self.near
         self.near[nearer], self.server[nearer] = similarity[nearer], row
         self.drop(row)

@@ -7,7 +7,7 @@ the sum over S of sim(i, j). A similarity is a dot product, so both sums are dot
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.selection.diversity.exact import Floats, Points, dots, total
+from scar.selection.diversity.exact import Floats, Points, dots, similarity_to, total
 
 CANDIDATES = 1024
 """Rows of greatest gain whose gains are kept up to date pick by pick; the others' only when they might win."""
@@ -36,7 +36,7 @@ def bins_of(points: Points, bins: int, lam: float = 1.0) -> NDArray[np.int64]:
 
 def gains(points: Points, picked: NDArray[np.int64], lam: float = 1.0) -> Floats:
     """Give the gain of every row beside those that were picked; shape (n,)."""
-    return lam * dots(points, total(points)) - 2 * dots(points, total(points[picked]))
+    return lam * dots(points, total(points)) - 2 * similarity_to(points, points[picked])
 
 
 def pick(points: Points, count: int, lam: float = 1.0) -> NDArray[np.int64]:
@@ -47,7 +47,7 @@ def pick(points: Points, count: int, lam: float = 1.0) -> NDArray[np.int64]:
     while len(picked) < count:
         some = _burst(points, now, bounds, count - len(picked))
         picked += some
-        now -= 2 * dots(points, total(points[some]))
+        now -= 2 * similarity_to(points, points[some])
         now[some] = -np.inf
     return np.array(picked, dtype=np.int64)
 
@@ -62,9 +62,8 @@ class _Bounds:
         mean = total(points)
         self.mean: Floats = mean / (np.linalg.norm(mean) or 1.0)
         self.along = dots(points, self.mean)
-        self.across = np.sqrt(
-            np.maximum(1.001 - self.along**2, 0)
-        )  # a row on the grid may be a little over 1
+        length = np.einsum("nd,nd->n", points, points).astype(np.float64)
+        self.across = np.sqrt(np.maximum(length - self.along**2, 0))
 
     def highest(self, stale: Floats, picked: Floats) -> float:
         """Bound the gains of rows now, given their gains before the rows whose embeddings sum to `picked`."""
@@ -81,7 +80,7 @@ def _burst(points: Points, now: Floats, bounds: _Bounds, most: int) -> list[int]
         top = np.union1d(np.argpartition(now, -CANDIDATES)[-CANDIDATES:], best)
     others = now.copy()
     others[top] = -np.inf
-    near, own, picked = points[top].astype(np.float64), now[top], np.zeros(points.shape[1])
+    near, own, picked = points[top], now[top], np.zeros(points.shape[1])
     taken: list[int] = []
     while len(taken) < most:
         at = int(np.argmax(own))
@@ -89,6 +88,6 @@ def _burst(points: Points, now: Floats, bounds: _Bounds, most: int) -> list[int]
             break
         taken.append(int(top[at]))
         picked += near[at]
-        own -= 2 * (near @ near[at])
+        own -= 2 * (near @ near[at]).astype(np.float64)
         own[at] = -np.inf
     return taken

@@ -42,8 +42,8 @@ def plain_bins(similarity, bins):
 
 def test_the_reference_values():
     points = on_grid(np.linalg.cholesky(REFERENCE))
-    assert gains(points, NONE) == pytest.approx([2.0, 2.1, 1.3], abs=1e-4)
-    assert gains(points, np.array([1]))[[0, 2]] == pytest.approx([0.2, 0.9], abs=1e-4)
+    assert gains(points, NONE) == pytest.approx([2.0, 2.1, 1.3], abs=2e-3)
+    assert gains(points, np.array([1]))[[0, 2]] == pytest.approx([0.2, 0.9], abs=2e-3)
     assert pick(points, 2).tolist() == [1, 2] == plain(REFERENCE, 2)
 
 
