@@ -1,6 +1,7 @@
 """Complexity-first diverse sampling over tags, as InsTag does it (arXiv 2308.07074), without its endless passes."""
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,10 +43,10 @@ class TagSets:
     def of(cls, rows: Iterable[Sequence[str]], names: Sequence[str]) -> "TagSets":
         """Number the tags of rows by a vocabulary; tags that are not in it do not count."""
         number = {name: place for place, name in enumerate(names)}
-        sizes, tags = [0], []
+        sizes, tags = array("q", [0]), array("i")
         for row in rows:
             known = [number[name] for name in row if name in number]
-            tags += known
+            tags.extend(known)
             sizes.append(len(known))
         return cls(np.array(tags, dtype=np.int32), np.cumsum(sizes, dtype=np.int64), tuple(names))
 

@@ -113,7 +113,7 @@ class Funnel(Chained):
         )
         require(is_seed(self.seed), f"Funnel needs a seed from 0 to 2**32 - 1, got {self.seed!r}")
         assert self.parsed
-        object.__setattr__(self, "stages", [dict(stage) for stage in self.stages])
+        object.__setattr__(self, "stages", [_plain(stage) for stage in self.stages])
 
     def __hash__(self) -> int:
         """Hash what is compared."""
@@ -151,6 +151,11 @@ class Funnel(Chained):
             )
             left = left.only(keep | spared)
         return selection(self, rows, Outcome(left.eligible, facts={"stages": told, "seed": self.seed}))
+
+
+def _plain(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a stage as a rules.yaml holds it."""
+    return {key: value.to_config() if isinstance(value, Fuse) else value for key, value in stage.items()}
 
 
 def _by(value: Any, where: str) -> By | None:
