@@ -27,8 +27,7 @@ class Compress(Chained):
     zlib looks back over 32 KiB. Texts of fewer than `min_chars` compress badly whatever they say: they are taken last,
     and after them exact copies. Short ones win above that too: a LengthBand before it keeps the lengths alike. Scores
     do not count; the earlier record wins a tie. Texts wait in a temp file. A record that is chosen costs k1 / k3 + k2
-    compressions, 300 as it stands, of some 0.2 ms for 1 KB: a minute for 1,000 records; 10^6 texts to choose from add
-    two.
+    compressions, 300 as it stands, of some 0.2 ms for 1 KB: a minute for 1,000 records. 10^6 texts add two.
     """
 
     k: int | None = None
