@@ -87,7 +87,7 @@ class Walk:
         doubt = self.near.doubt(rows.shape[1])
         maybe = np.triu(grid >= self.near.tau - doubt, 1)
         maybe[:, open_ < free] = False
-        rivals = maybe.any(axis=1)
+        rivals: Grid = np.asarray(maybe.any(axis=1))
         taken = []
         for i, at in enumerate(open_.tolist()):
             if blocked[at] or not self.take(int(places[at])):
@@ -95,10 +95,10 @@ class Walk:
             taken.append(at)
             if rivals[i]:
                 js = np.flatnonzero(maybe[i])
-                near: Grid = np.asarray(grid[i, js] > self.near.tau + doubt)
-                unsure = js[~near]
-                near[~near] = self.near(cosines(rows[np.full(len(unsure), at)], rows[open_[unsure]]))
-                blocked[open_[js[near]]] = True
+                sure = np.asarray(grid[i, js] > self.near.tau + doubt)
+                blocked[open_[js[sure]]] = True
+                unsure = open_[js[~sure]]
+                blocked[unsure] |= self.near(cosines(rows[np.full(len(unsure), at)], rows[unsure]))
             if self.full():
                 return np.array(taken, dtype=np.int64), at + 1
         return np.array(taken, dtype=np.int64), len(places)
