@@ -50,11 +50,32 @@ def k_means(
     start: Rows | None = None,
     per_centre: int = PER_CENTRE,
 ) -> Means:
-    """Find `clusters` centres, fewer where there are fewer distinct rows, and the centre of each row.
+    """Find centres as `learn` does, and put every row to the nearest, a block in memory at a time."""
+    centres, moved = learn(
+        vectors, clusters, seed=seed, iterations=iterations, start=start, per_centre=per_centre
+    )
+    labels, distances = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
+    for places, rows in vectors.blocks():
+        labels[places] = assign(rows, centres)
+        distances[places] = own_distances(rows, centres, labels[places])
+    return Means(centres, labels, distances, moved)
+
+
+def learn(
+    vectors: Vectors,
+    clusters: int,
+    *,
+    seed: int = 0,
+    iterations: int = 20,
+    start: Rows | None = None,
+    per_centre: int = PER_CENTRE,
+) -> tuple[Rows, int]:
+    """Find `clusters` centres, fewer where there are fewer distinct rows; gives them, and how often they moved.
 
     Lloyd's algorithm from `start`, or from k-means++ on 16 rows a centre; it ends when no row changes its centre.
-    Of n rows it learns on at most `per_centre` a centre, drawn by `seed`: memory holds these in float32. A centre that
-    loses all rows gets the row farthest from its own. The result does not depend on threads.
+    Of n rows it learns on at most `per_centre` a centre, drawn by `seed`, and half the time on a quarter of these:
+    memory holds them in float32. A centre that loses all rows gets the row farthest from its own. The result does not
+    depend on threads.
     """
     draw = np.random.default_rng(seed)
     count = min(len(vectors), per_centre * clusters)
@@ -64,15 +85,11 @@ def k_means(
     if start is None:
         some = np.sort(draw.permutation(count)[: _START * clusters])
         start = sample[some[plus_plus(sample[some], clusters, draw)]]
-    centres, moved = start, 0
+    moved = 0
     if few < count:
-        centres, moved = lloyd(sample[:few], start, iterations // 2)
-    centres, more = lloyd(sample, centres, iterations - moved)
-    labels, distances = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
-    for places, rows in vectors.blocks():
-        labels[places] = assign(rows, centres)
-        distances[places] = own_distances(rows, centres, labels[places])
-    return Means(centres, labels, distances, moved + more)
+        start, moved = lloyd(sample[:few], start, iterations // 2)
+    centres, more = lloyd(sample, start, iterations - moved)
+    return centres, moved + more
 
 
 def lloyd(rows: Rows, centres: Rows, iterations: int) -> tuple[Rows, int]:
