@@ -35,7 +35,7 @@ class Kept(Protocol):
         ...
 
     def meets(self, seekers: Places, kept: Places) -> Grid:
-        """Tell of pairs, by their `where`, whether the one looks where the other lies; shapes (..., parts) broadcast."""
+        """Tell of pairs, by their `where`, whether the one looks where the other lies; (..., parts) broadcast."""
         ...
 
 
