@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ from scar.serving.engines.machine import peak_memory
 from serve.bench_kmeans import add_source, child, machine, source
 
 Taken = list[int]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a walk reads."""
+
+    embeddings: NDArray[Any]
+    scores: NDArray[np.float32]
+    scored: Scored
+    """The same, as rules see it."""
 
 
 def main() -> None:
@@ -73,8 +84,9 @@ def walk(name: str, file: str, count: str, k: str, tau: str, seed: str) -> None:
     """Walk once, and tell the seconds, the peak memory and a digest of what was kept, in order."""
     embeddings = np.load(file, mmap_mode="r")[: None if count == "None" else int(count)]
     scores = np.random.default_rng(int(seed)).standard_normal(len(embeddings)).astype(np.float32)
+    pool = Pool(embeddings, scores, Scored.of_columns(style=scores, embeddings=embeddings))
     began = time.perf_counter()
-    taken = WALKS[name](embeddings, scores, int(k), float(tau))
+    taken = WALKS[name](pool, int(k), float(tau))
     seconds = time.perf_counter() - began
     print(
         json.dumps(
@@ -89,25 +101,22 @@ def walk(name: str, file: str, count: str, k: str, tau: str, seed: str) -> None:
     )
 
 
-def ours(embeddings: NDArray[Any], scores: NDArray[np.float32], k: int, tau: float) -> Taken:
+def ours(pool: Pool, k: int, tau: float) -> Taken:
     """Select by the rule."""
-    made = Diverse(k=k, tau=tau).select(Scored.of_columns(style=scores, embeddings=embeddings))
-    return [int(row) for row in made.rows]
+    return [int(row) for row in Diverse(k=k, tau=tau).select(pool.scored).rows]
 
 
-def best_first(embeddings: NDArray[Any], scores: NDArray[np.float32], kind: Any) -> Iterator[tuple[int, Any]]:
+def best_first(pool: Pool, kind: Any) -> Iterator[tuple[int, Any]]:
     """Yield records best first, each with its embedding at length 1."""
-    for row in np.argsort(-scores, kind="stable"):
-        vector = embeddings[row].astype(np.float64)
+    for row in np.argsort(-pool.scores, kind="stable"):
+        vector = pool.embeddings[row].astype(np.float64)
         yield int(row), (vector / np.linalg.norm(vector)).astype(np.float32).astype(kind)
 
 
-def by_products(
-    embeddings: NDArray[Any], scores: NDArray[np.float32], k: int, tau: float, kind: Any
-) -> Taken:
+def by_products(pool: Pool, k: int, tau: float, kind: Any) -> Taken:
     """Multiply the accepted rows by each record."""
-    kept, taken = np.empty((k, embeddings.shape[1]), dtype=kind), list[int]()
-    for row, vector in best_first(embeddings, scores, kind):
+    kept, taken = np.empty((k, pool.embeddings.shape[1]), dtype=kind), list[int]()
+    for row, vector in best_first(pool, kind):
         if taken and round(float((kept[: len(taken)] @ vector).max()), 6) > tau:
             continue
         kept[len(taken)] = vector
@@ -117,22 +126,22 @@ def by_products(
     return taken
 
 
-def numpy(embeddings: NDArray[Any], scores: NDArray[np.float32], k: int, tau: float) -> Taken:
+def numpy(pool: Pool, k: int, tau: float) -> Taken:
     """Walk in float32."""
-    return by_products(embeddings, scores, k, tau, np.float32)
+    return by_products(pool, k, tau, np.float32)
 
 
-def brute(embeddings: NDArray[Any], scores: NDArray[np.float32], k: int, tau: float) -> Taken:
+def brute(pool: Pool, k: int, tau: float) -> Taken:
     """Walk in float64."""
-    return by_products(embeddings, scores, k, tau, np.float64)
+    return by_products(pool, k, tau, np.float64)
 
 
-def faiss(embeddings: NDArray[Any], scores: NDArray[np.float32], k: int, tau: float) -> Taken:
+def faiss(pool: Pool, k: int, tau: float) -> Taken:
     """Search an index that grows."""
     from faiss import IndexFlatIP
 
-    index, taken = IndexFlatIP(embeddings.shape[1]), list[int]()
-    for row, vector in best_first(embeddings, scores, np.float32):
+    index, taken = IndexFlatIP(pool.embeddings.shape[1]), list[int]()
+    for row, vector in best_first(pool, np.float32):
         if taken and round(float(index.search(vector[None], 1)[0][0, 0]), 6) > tau:
             continue
         index.add(vector[None])
@@ -142,7 +151,7 @@ def faiss(embeddings: NDArray[Any], scores: NDArray[np.float32], k: int, tau: fl
     return taken
 
 
-WALKS: dict[str, Callable[[NDArray[Any], NDArray[np.float32], int, float], Taken]] = {
+WALKS: dict[str, Callable[[Pool, int, float], Taken]] = {
     "ours": ours,
     "numpy": numpy,
     "faiss": faiss,
