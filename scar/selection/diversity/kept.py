@@ -34,8 +34,8 @@ class Kept(Protocol):
         """Find the nearest kept row of each; the one that was kept earlier wins a tie."""
         ...
 
-    def meet(self, seekers: Places, kept: Places) -> Grid | None:
-        """Mark which seekers look where the others lie, by their `where`; None for all."""
+    def meets(self, seekers: Places, kept: Places) -> Grid:
+        """Tell of pairs, by their `where`, whether the one looks where the other lies; (..., parts) broadcast."""
         ...
 
 
@@ -119,9 +119,9 @@ class Flat:
             best.look(every, others, other_rows)
         return best.cosine, best.place
 
-    def meet(self, seekers: Places, kept: Places) -> Grid | None:
+    def meets(self, seekers: Places, kept: Places) -> Grid:
         """All meet all."""
-        return None
+        return np.ones(np.broadcast_shapes(seekers.shape, kept.shape)[:-1], dtype=bool)
 
 
 class Cells:
@@ -157,9 +157,12 @@ class Cells:
                     best.look(at, others, other_rows)
         return best.cosine, best.place
 
-    def meet(self, seekers: Places, kept: Places) -> Grid | None:
+    def meets(self, seekers: Places, kept: Places) -> Grid:
         """A seeker meets what lies in one of its cells."""
-        return np.asarray((seekers[:, None, :] == kept[None, :, :1]).any(axis=2))
+        found = seekers[..., 0] == kept[..., 0]
+        for part in range(1, seekers.shape[-1]):
+            found |= seekers[..., part] == kept[..., 0]
+        return np.asarray(found)
 
 
 def _by_cell(where: Places) -> Iterator[tuple[int, Places]]:

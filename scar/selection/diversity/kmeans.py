@@ -11,6 +11,8 @@ from scar.selection.diversity.vectors import Places, Rows, Vectors
 
 PER_CENTRE = 256
 """Rows a centre that k-means learns from: more change the centres little (faiss takes as many)."""
+_EARLY = 4
+"""The first half of the iterations learns on one in so many of these: centres are far from where they end there."""
 _START = 16
 """Rows a centre among which the first centres are drawn."""
 
@@ -48,24 +50,46 @@ def k_means(
     start: Rows | None = None,
     per_centre: int = PER_CENTRE,
 ) -> Means:
-    """Find `clusters` centres, fewer where there are fewer distinct rows, and the centre of each row.
-
-    Lloyd's algorithm from `start`, or from k-means++ on 16 rows a centre; it ends when no row changes its centre.
-    Of n rows it learns on at most `per_centre` a centre, drawn by `seed`: memory holds these in float32. A centre that
-    loses all rows gets the row farthest from its own. The result does not depend on threads.
-    """
-    draw = np.random.default_rng(seed)
-    count = min(len(vectors), per_centre * clusters)
-    sample = vectors.take(np.sort(draw.permutation(len(vectors))[:count]))
-    if start is None:
-        few = np.sort(draw.permutation(count)[: _START * clusters])
-        start = sample[few[plus_plus(sample[few], clusters, draw)]]
-    centres, moved = lloyd(sample, start, iterations)
+    """Find centres as `learn` does, and put every row to the nearest, a block in memory at a time."""
+    centres, moved = learn(
+        vectors, clusters, seed=seed, iterations=iterations, start=start, per_centre=per_centre
+    )
     labels, distances = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
     for places, rows in vectors.blocks():
         labels[places] = assign(rows, centres)
         distances[places] = own_distances(rows, centres, labels[places])
     return Means(centres, labels, distances, moved)
+
+
+def learn(
+    vectors: Vectors,
+    clusters: int,
+    *,
+    seed: int = 0,
+    iterations: int = 20,
+    start: Rows | None = None,
+    per_centre: int = PER_CENTRE,
+) -> tuple[Rows, int]:
+    """Find `clusters` centres, fewer where there are fewer distinct rows; gives them, and how often they moved.
+
+    Lloyd's algorithm from `start`, or from k-means++ on 16 rows a centre; it ends when no row changes its centre.
+    Of n rows it learns on at most `per_centre` a centre, drawn by `seed`, and half the time on a quarter of these:
+    memory holds them in float32. A centre that loses all rows gets the row farthest from its own. The result does not
+    depend on threads.
+    """
+    draw = np.random.default_rng(seed)
+    count = min(len(vectors), per_centre * clusters)
+    # The first quarter is a sample of its own, in the order of the file as the rest is.
+    chosen, few = draw.permutation(len(vectors))[:count], count if count == len(vectors) else count // _EARLY
+    sample = vectors.take(np.concatenate([np.sort(chosen[:few]), np.sort(chosen[few:])]))
+    if start is None:
+        some = np.sort(draw.permutation(count)[: _START * clusters])
+        start = sample[some[plus_plus(sample[some], clusters, draw)]]
+    moved = 0
+    if few < count:
+        start, moved = lloyd(sample[:few], start, iterations // 2)
+    centres, more = lloyd(sample, start, iterations - moved)
+    return centres, moved + more
 
 
 def lloyd(rows: Rows, centres: Rows, iterations: int) -> tuple[Rows, int]:

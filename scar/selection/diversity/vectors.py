@@ -19,8 +19,8 @@ MEMORY_GB = 4.0
 """Rows that an algorithm must hold may take so much of memory, unless the rule says otherwise."""
 _HALF_UNIT = 2.0**-24
 """Half a unit in the last place of a float32 near 1."""
-_PAIRS = 4096
-"""Pairs whose cosines are computed at once."""
+_PIECE = 512
+"""Rows that are in float64 at once."""
 
 
 def slack(dimensions: int) -> float:
@@ -39,8 +39,8 @@ def unit(rows: NDArray[Any]) -> Rows:
 def cosines(one: Rows, other: Rows) -> NDArray[np.float64]:
     """Give the cosines of m pairs of rows, each shape (m, d), in float64 and one by one."""
     found = np.empty(len(one))
-    for start in range(0, len(one), _PAIRS):
-        piece = slice(start, start + _PAIRS)
+    for start in range(0, len(one), _PIECE):
+        piece = slice(start, start + _PIECE)
         a, b = one[piece].astype(np.float64), other[piece].astype(np.float64)
         lengths = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
         found[piece] = (a * b).sum(axis=1) / lengths
@@ -50,8 +50,8 @@ def cosines(one: Rows, other: Rows) -> NDArray[np.float64]:
 def squared_distances(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
     """Give the squared Euclidean distances of m pairs of rows in float64; `other` may be one row for all."""
     found = np.empty(len(one))
-    for start in range(0, len(one), _PAIRS):
-        piece = slice(start, start + _PAIRS)
+    for start in range(0, len(one), _PIECE):
+        piece = slice(start, start + _PIECE)
         gap = one[piece].astype(np.float64)
         gap -= other[piece] if other.ndim == 2 else other
         gap *= gap
@@ -77,7 +77,10 @@ class Vectors:
 
     def take(self, places: Places) -> Rows:
         """Give some rows, shape (m, d). Raises InputError for one that has no direction."""
-        rows = unit(self.embeddings.take(self.records[places]))
+        rows = np.empty((len(places), self.dimensions), dtype=np.float32)
+        for start in range(0, len(places), _PIECE):
+            piece = slice(start, start + _PIECE)
+            rows[piece] = unit(self.embeddings.take(self.records[places[piece]]))
         if np.isnan(rows[:, :1]).any():
             bad = self.records[places[np.flatnonzero(np.isnan(rows[:, 0]))[0]]]
             raise InputError(

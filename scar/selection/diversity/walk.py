@@ -69,9 +69,8 @@ class Walk:
         late = np.flatnonzero(blocked[:end])
         if late.size:
             best = Best(places[late], rows[late], floor, self.apart)
-            earlier = taken[None, :] < late[:, None]
-            meet = self.kept.meet(where[late], where[taken])
-            open_ = earlier if meet is None else earlier & meet
+            open_ = taken[None, :] < late[:, None]
+            open_ &= self.kept.meets(where[late][:, None], where[taken][None])
             best.look(np.arange(len(late)), places[taken], rows[taken], open_)
             who = np.where(best.cosine > cosine[late], best.place, other[late])
             self.crowded.update(zip(places[late].tolist(), who.tolist(), strict=True))
@@ -83,11 +82,10 @@ class Walk:
     ) -> tuple[Places, int]:
         """Take what the block's own rows leave, in order; marks what they block. Gives what was taken, and the end."""
         open_ = np.flatnonzero(~blocked)
-        grid = self._grid(places[open_], rows[open_], where[open_])
         doubt = self.near.doubt(rows.shape[1])
-        maybe = np.triu(grid >= self.near.tau - doubt, 1)
+        grid, maybe = self._rivals(places[open_], rows[open_], where[open_], self.near.tau - doubt)
         maybe[:, open_ < free] = False
-        rivals = maybe.any(axis=1)
+        rivals: Grid = np.asarray(maybe.any(axis=1))
         taken = []
         for i, at in enumerate(open_.tolist()):
             if blocked[at] or not self.take(int(places[at])):
@@ -95,19 +93,22 @@ class Walk:
             taken.append(at)
             if rivals[i]:
                 js = np.flatnonzero(maybe[i])
-                near: Grid = np.asarray(grid[i, js] > self.near.tau + doubt)
-                unsure = js[~near]
-                near[~near] = self.near(cosines(rows[np.full(len(unsure), at)], rows[open_[unsure]]))
-                blocked[open_[js[near]]] = True
+                sure = np.asarray(grid[i, js] > self.near.tau + doubt)
+                blocked[open_[js[sure]]] = True
+                unsure = open_[js[~sure]]
+                blocked[unsure] |= self.near(cosines(rows[np.full(len(unsure), at)], rows[unsure]))
             if self.full():
                 return np.array(taken, dtype=np.int64), at + 1
         return np.array(taken, dtype=np.int64), len(places)
 
-    def _grid(self, places: Places, rows: Rows, where: Places) -> NDArray[np.float32]:
+    def _rivals(
+        self, places: Places, rows: Rows, where: Places, floor: float
+    ) -> tuple[NDArray[np.float32], Grid]:
+        """Give approximate cosines of rows, and mark which later row each may block."""
         grid = rows @ rows.T
+        maybe = np.triu(grid >= floor, 1)
         if self.apart is not None:
-            grid[self.apart(places, places)] = -np.inf
-        meet = self.kept.meet(where, where)
-        if meet is not None:
-            grid[~meet.T] = -np.inf
-        return grid
+            maybe &= ~self.apart(places, places)
+        i, j = np.nonzero(maybe)
+        maybe[i, j] = self.kept.meets(where[j], where[i])
+        return grid, maybe

@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 
 from scar.selection.diversity.kept import Apart, Best, Cells, Flat, Kept
-from scar.selection.diversity.kmeans import k_means
+from scar.selection.diversity.kmeans import learn
 from scar.selection.diversity.numbers import number_key
 from scar.selection.diversity.onepass import one_pass, require_few
 from scar.selection.diversity.vectors import Places, Vectors
@@ -87,7 +87,7 @@ class SemanticDuplicates(Chained):
         cells = self._cells(len(order))
         kept: Kept = Flat(vectors.dimensions, apart)
         if cells:
-            kept = Cells(k_means(vectors, cells, seed=self.seed, iterations=10).centres, self.probes, apart)
+            kept = Cells(learn(vectors, cells, seed=self.seed, iterations=10)[0], self.probes, apart)
         walk = Walk(vectors, Near(self.cosine, inclusive=True), kept, apart)
         walk.go(np.arange(len(order)), int((rows.must & rows.eligible).sum()), _BLOCK if cells else 1024)
         keep = np.zeros(len(rows), dtype=bool)

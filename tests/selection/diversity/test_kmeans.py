@@ -45,6 +45,7 @@ def test_of_two_centres_that_are_as_near_the_first_is_taken():
     assert assign(flat, pair.astype(np.float32)).max() < 20
 
 
+@pytest.mark.slow
 def test_it_reaches_the_inertia_of_scikit_learn_from_the_same_start():
     cluster = pytest.importorskip("sklearn.cluster")
     rows = families(20_000, 16, dtype=np.float32)
@@ -110,6 +111,7 @@ print(hashlib.sha256(found.centres.tobytes() + found.labels.tobytes() + found.di
 """
 
 
+@pytest.mark.slow
 def test_threads_change_nothing():
     run = [sys.executable, "-c", PROGRAM]
     said = {

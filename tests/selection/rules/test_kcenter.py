@@ -55,6 +55,17 @@ def test_as_many_centroids_as_records_to_keep_are_the_nearest_rows():
     assert more.facts[0]["radius"] < made.facts[0]["radius"]
 
 
+def test_centroids_cover_better_than_as_many_random_seeds():
+    rows, centroids, drawn = scored(400), [], []
+    for seed in range(8):
+        must = np.zeros(400, dtype=bool)
+        must[np.random.default_rng(seed).permutation(400)[:12]] = True
+        drawn.append(KCenter(k=20).select(rows.only(rows.eligible, must)).facts[0]["radius"])
+        central = KCenter(k=20, start="centroids", clusters=12, seed=seed).select(rows)
+        centroids.append(central.facts[0]["radius"])
+    assert np.mean(centroids) < np.mean(drawn)
+
+
 def test_rows_that_must_stay_are_the_seeds():
     rows = scored()
     must = np.zeros(200, dtype=bool)
