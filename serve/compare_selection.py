@@ -46,7 +46,9 @@ Row = dict[str, float]
 
 def main() -> None:
     """Select in every way, and print a line of figures each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", help="run folder with embeddings")
     parser.add_argument("--top", type=int, default=1000, help="records to keep")
     parser.add_argument("--tau", type=float, default=0.7, help="cosine above which Diverse takes one of two")
@@ -77,7 +79,9 @@ def main() -> None:
     kept |= {name: [np.sort(rule.select(scored).rows) for rule in some] for name, some in equal.items()}
     table = measured(scored, kept)
     rho = spearman(scored.column()[scored.eligible], scored.tokens()[scored.eligible])
-    print(f"{values.run}: {int(scored.eligible.sum()):,} scored records; score against tokens: Spearman {rho:.2f}\n")
+    print(
+        f"{values.run}: {int(scored.eligible.sum()):,} scored records; score against tokens: Spearman {rho:.2f}\n"
+    )
     show(table)
     if values.json:
         with open(values.json, "w", encoding="utf-8") as stream:

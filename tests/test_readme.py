@@ -46,10 +46,20 @@ def test_the_rules_examples_are_rules():
     from scar.selection.fuse import Fuse
 
     examples = re.findall(r"```yaml\n(by:.*?)```", README, re.DOTALL)
-    (stages, by), (combined, fused) = (from_config(get_loader("yaml")(example)) for example in examples)
+    (stages, by), (combined, fused), (whole, _) = (
+        from_config(get_loader("yaml")(example)) for example in examples
+    )
     assert by == "style" and len(stages.rules) == 3
     assert fused == Fuse("rrf", {"style": 1, "quality": 2})
     assert scores_of(combined, fused) == ["style", "quality", "quality_p", "unseen"]
+    assert [type(rule).__name__ for rule in whole.rules][-1] == "Diverse"
+
+
+def test_the_table_of_rules_names_every_rule():
+    from scar.rules import RULES
+
+    table = README[README.index("## Choosing what to keep") : README.index("## On a GPU")]
+    assert [name for name in RULES if f"`{name}`" not in table] == []
 
 
 @pytest.mark.parametrize("folder", ["train", "serve", "data"])
