@@ -19,7 +19,7 @@ from scar.runs.names import (
     set_aside_name,
 )
 from scar.runs.plan import Plan
-from scar.runs.read import finished, number_columns, read_columns, require_finished
+from scar.runs.read import finished, number_columns, read_columns, require_finished, schema_of
 from scar.runs.shard import Shard
 
 __all__ = [
@@ -47,5 +47,6 @@ __all__ = [
     "open_folder",
     "read_columns",
     "require_finished",
+    "schema_of",
     "set_aside_name",
 ]
