@@ -1,21 +1,15 @@
 """`scar select` and `scar filter`: rules in, kept rows out."""
 
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.table import Table
-from rich.text import Text
-
+from scar.cli.kept import print_correlations, print_kept
 from scar.cli.parser import Parser, from_flat
-from scar.cli.tables import show
 from scar.errors import InputError
-from scar.selection.agreement import Correlations
 from scar.selection.config import from_config
 from scar.selection.fuse import By
-from scar.selection.keep import KeepReport, Output
+from scar.selection.output import Output
 from scar.selection.rules import Above, PerGroup, Quantile, Ratio, Rule, TopK
 from scar.settings import Reading
 
@@ -136,25 +130,3 @@ def filter_(arguments: Sequence[str]) -> None:
     if report.kept.correlations:
         print_correlations(report.kept.correlations)
     print_kept(report.kept)
-
-
-def print_kept(report: KeepReport) -> None:
-    """Print what a selection kept."""
-    for stage, dropped in report.stages:
-        print(f"{stage}: dropped {dropped:,}")
-    for note in report.notes:
-        print(f"note: {note}")
-    scored = report.kept + report.dropped
-    print(
-        f"kept {report.kept:,} of {scored:,} scored records ({report.set_aside:,} had no score): {report.out}"
-    )
-
-
-def print_correlations(found: Correlations) -> None:
-    """Print how far the scores agree that a rule combines."""
-    table = Table("rank correlation", box=SIMPLE)
-    for name in found.columns:
-        table.add_column(Text(name))
-    for name, line in zip(found.columns, found.matrix, strict=True):
-        table.add_row(Text(name), *("-" if isnan(value) else f"{value:.2f}" for value in line))
-    show(table)

@@ -215,12 +215,18 @@ def _tell_links(folder: Path, files: Sequence[Path]) -> None:
 
 
 def _is_pool(path: Path, folder: Path) -> bool:
-    """Leave alone hidden files, our own run folders with their set-aside lists, and settings."""
+    """Leave alone hidden files, our own run folders, what stands beside kept files, and settings."""
     inner = path.relative_to(folder).parts
-    runs = any((folder.joinpath(*inner[:depth]) / "ledger").is_dir() for depth in range(1, len(inner)))
-    if not path.is_file() or runs or any(part.startswith(".") for part in inner):
+    ours = any(_is_ours(folder.joinpath(*inner[:depth])) for depth in range(1, len(inner)))
+    if not path.is_file() or ours or any(part.startswith(".") for part in inner):
         return False
     return not path.name.endswith(".json") or _has_rows(path)
+
+
+def _is_ours(folder: Path) -> bool:
+    return (folder / "ledger").is_dir() or (
+        folder.name.endswith(".why") and (folder / "manifest.json").is_file()
+    )
 
 
 def _has_rows(path: Path) -> bool:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from scar.pools import PoolFile
 from scar.runs import Embeddings
+from scar.selection.why.folder import RANK
+from scar.selection.why.manifest import Stage
 from scar.settings import Reading
 
 
@@ -18,22 +20,12 @@ class Table(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """Names and types of the columns; empty where there are no records."""
+        """Names and types of the columns."""
         ...
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield some columns, a piece at a time."""
         ...
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a selection, and how many records went in and came out."""
-
-    rule: str
-    before: int
-    after: int
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,17 +86,17 @@ class Records:
     @classmethod
     def of(cls, facts: Facts) -> "Records":
         """Read them."""
-        rank = ["scar_rank"] if facts.chosen else []
+        rank = [RANK] if facts.chosen else []
         wanted = ["row", facts.score, *rank, *([facts.tokens] if facts.tokens else [])]
         pieces: dict[str, list[NDArray[Any]]] = {name: [] for name in wanted}
-        for table in facts.table.read(wanted) if facts.table.schema.names else ():
+        for table in facts.table.read(wanted):
             for name, found in pieces.items():
                 found.append(_numbers(table.column(name), is_score=name == facts.score))
         whole = {name: np.concatenate(found) if found else np.zeros(0) for name, found in pieces.items()}
         return cls(
             whole[facts.score].astype(np.float32),
             whole["row"].astype(np.int64),
-            whole["scar_rank"] > 0 if rank else np.zeros(len(whole["row"]), dtype=bool),
+            whole[RANK] > 0 if rank else np.zeros(len(whole["row"]), dtype=bool),
             whole[facts.tokens].astype(np.int64) if facts.tokens else None,
         )
 

@@ -196,7 +196,7 @@ def _aside(facts: Facts) -> list[Aside]:
     columns = [
         name for name in ("reason", "row", "part", "file", "line", "id") if name in facts.table.schema.names
     ]
-    for table in facts.table.read(columns) if columns else ():
+    for table in facts.table.read(columns):
         some = table.filter(table.column("reason").is_valid())
         for reason in some.column("reason").to_pylist():
             counts[reason] += 1

@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from scar.bundle import RANKER
 from scar.errors import InputError
 from scar.pools import Place
 from scar.report.facts import Facts
-from scar.runs import SET_ASIDE, Embeddings, Folder, Plan, read_columns, require_finished, schema_of
-from scar.selection.keep import pool_files
+from scar.runs import EMBEDDINGS, SET_ASIDE, Embeddings, Folder, Plan, read_columns, require_finished, schema_of
+from scar.selection.output import pool_files
 from scar.settings import Reading
 
 MOST_DETAILS = 10_000
@@ -43,7 +44,6 @@ def of_run(folder: Folder, by: str | None = None, pool: Place | Sequence[Place] 
     plan = require_finished(folder)
     table = RunTable(folder, plan)
     score = _score(plan, table.schema, by)
-    known = plan.fingerprint.get("ranker", {})
     return Facts(
         name=PurePath(folder.place).name,
         rows=plan.rows,
@@ -53,9 +53,9 @@ def of_run(folder: Folder, by: str | None = None, pool: Place | Sequence[Place] 
         table=table,
         reading=Reading(**plan.settings.get("reading", {})),
         pool=partial(pool_files, plan, pool),
-        embeddings=partial(Embeddings.of_run, folder, plan),
+        embeddings=partial(embeddings_of, folder, plan),
         bundles=plan.bundles,
-        bundle_hashes={name: each["files"]["ranker.json"] for name, each in known.items() if "files" in each},
+        bundle_hashes=hashes_of(plan),
         details=partial(details, folder),
         origin={
             "run": folder.place,
@@ -71,6 +71,19 @@ def _score(plan: Plan, schema: pa.Schema, by: str | None) -> str:
     if by is None or by in numbers:
         return by or plan.rankers[0]
     raise InputError(f"--by {by}: no such score; there are: {', '.join(numbers)}")
+
+
+def hashes_of(plan: Plan) -> dict[str, str]:
+    """Give the SHA-256 of each ranker's ranker.json when it scored; none of scores that a training made."""
+    known = plan.fingerprint.get("ranker", {})
+    return {name: each["files"][RANKER] for name, each in known.items() if RANKER in each.get("files", {})}
+
+
+def embeddings_of(folder: Folder, plan: Plan) -> Embeddings:
+    """Open a run's embeddings. InputError where it was scored without."""
+    if not folder.listing(EMBEDDINGS):
+        raise InputError(f"{folder.place} was scored without embeddings; `scar score --embeddings` keeps them")
+    return Embeddings.of_run(folder, plan)
 
 
 def details(folder: Folder) -> Iterator[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from scar.files import atomic, refuse_existing, refuse_input
 from scar.pools import Place
 from scar.report.facts import Facts
 from scar.report.gather import Gathered, gather
-from scar.report.of_kept import of_kept, why_folder
+from scar.report.of_kept import of_kept
 from scar.report.of_run import of_run
 from scar.report.section import Section
 from scar.report.shown import visible
@@ -75,15 +75,11 @@ def _check(out: Path, place: str, *, overwrite: bool) -> None:
 
 def facts_of(place: str, by: str | None = None, pool: Place | Sequence[Place] | None = None) -> Facts:
     """Open a kept file by the folder beside it, or a run folder."""
-    if "://" not in place and (folder := why_folder(place)) is not None:
-        if by is not None:
-            raise InputError(f"--by {by}: what was kept has the score that it was kept by; --by is for a run")
-        return of_kept(folder, pool)
-    if Path(place).is_file():
-        raise InputError(
-            f"{place}: there is no {Path(place).name}.why beside it: select again, or give the run folder"
-        )
-    return of_run(open_folder(place), by, pool)
+    if "://" in place or not Path(place).is_file():
+        return of_run(open_folder(place), by, pool)
+    if by is not None:
+        raise InputError(f"--by {by}: what was kept has the score that it was kept by; --by is for a run")
+    return of_kept(place, pool)
 
 
 def sections(found: Gathered) -> list[Section]:

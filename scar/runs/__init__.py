@@ -19,7 +19,14 @@ from scar.runs.names import (
     set_aside_name,
 )
 from scar.runs.plan import Plan
-from scar.runs.read import finished, number_columns, read_columns, require_finished, schema_of
+from scar.runs.read import (
+    finished,
+    number_columns,
+    read_columns,
+    require_finished,
+    schema_of,
+    sidecar_columns,
+)
 from scar.runs.shard import Shard
 
 __all__ = [
@@ -49,4 +56,5 @@ __all__ = [
     "require_finished",
     "schema_of",
     "set_aside_name",
+    "sidecar_columns",
 ]

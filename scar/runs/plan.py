@@ -1,5 +1,6 @@
 """The plan of a run: the pool cut into chunks, and all that its scores depend on. Written once, never changed."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -37,6 +38,11 @@ class Plan:
     def rows(self) -> int:
         """Input rows of the pool."""
         return sum(file.rows for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """One hash of the fingerprint."""
+        return hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()
 
     def write(self, folder: Folder) -> None:
         """Write plan.json: a chunk a line, so that it grows by some fifty bytes a chunk."""

@@ -64,11 +64,14 @@ def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator
 
 
 def schema_of(folder: Folder, plan: Plan) -> pa.Schema:
-    """Give names and types of the sidecar's columns; none where the pool has no rows."""
-    if not plan.chunks:
-        return pa.schema([])
+    """Give names and types of the sidecar's columns."""
     with _opened(folder, plan.chunks[0].index) as file:
         return file.schema_arrow
+
+
+def sidecar_columns(folder: Folder, plan: Plan) -> list[str]:
+    """List the columns of the sidecar."""
+    return list(schema_of(folder, plan).names)
 
 
 def number_columns(folder: Folder, plan: Plan) -> list[str]:

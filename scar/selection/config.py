@@ -58,6 +58,34 @@ def _rule(entry: Any, number: int) -> Rule:
     return rule
 
 
+def to_config(rule: Rule) -> list[dict[str, Any]]:
+    """Write the stages of a rule as a rules.yaml holds them under `keep`; settings at their default are left out.
+
+    A rule of a user's own, which no rules.yaml can name, is written as it prints.
+    """
+    return [_entry(stage) for stage in stages_of(rule)]
+
+
+def _entry(stage: Any) -> dict[str, Any]:
+    name = type(stage).__name__
+    if RULES.get(name) is not type(stage):
+        return {name: {"prints": str(stage)}}
+    given = {each.name: getattr(stage, each.name) for each in fields(stage)}
+    defaults = {each.name: each.default for each in fields(stage)}
+    return {name: {key: _value(value) for key, value in given.items() if value != defaults[key]}}
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case Fuse():
+            return value.to_config()
+        case dict():
+            return {str(key): _value(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_value(each) for each in value]
+    return value.item() if hasattr(value, "item") else value
+
+
 def columns_of(rule: Rule) -> list[str]:
     """List the pool columns that a rule reads: `scar filter` carries them."""
     return list(needs_of(rule).columns)

@@ -61,6 +61,10 @@ class Fuse:
             raise InputError(f"{missing[0]!r} is missing; write such as {EXAMPLE}")
         return cls(config["fuse"], config["of"], config.get("k"))
 
+    def to_config(self) -> dict[str, Any]:
+        """Write it as a rules.yaml holds it."""
+        return {"fuse": self.method, "of": dict(self.of)} | ({} if self.k is None else {"k": self.k})
+
     def combine(self, columns: Sequence[NDArray[Any]]) -> Floats:
         """Fuse columns of shape (n,), in the order of `of`; gives shape (n,)."""
         weights = list(self.of.values())

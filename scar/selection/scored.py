@@ -194,8 +194,13 @@ class _Table:
         return self.columns[name]
 
 
+def reader_of(files: Sequence[PoolFile], plan: Plan) -> RowReader:
+    """Give what reads a pool's rows as they were read for their scores."""
+    return RowReader(files, Reading(**plan.settings.get("reading", {})))
+
+
 def _records(files: Sequence[PoolFile], plan: Plan) -> Iterator[Record | None]:
-    reader = RowReader(files, Reading(**plan.settings.get("reading", {})))
+    reader = reader_of(files, plan)
     for row in rows_of(files):
         for item in reader.parse(row).items:
             yield item if isinstance(item, Record) else None

@@ -10,7 +10,8 @@ from scar.pools import Place, find
 from scar.runs import PASSING, PLAN, Disk, Plan
 from scar.selection.config import check_scores, columns_of
 from scar.selection.fuse import By
-from scar.selection.keep import KeepReport, Output, check_output, select
+from scar.selection.keep import KeepReport, select
+from scar.selection.output import Output, check_output
 from scar.selection.rules import Rule
 from scar.serving.plan import Existing, check_run, clear
 from scar.serving.rankers import Rankers, open_bundles

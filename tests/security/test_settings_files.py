@@ -19,7 +19,8 @@ from scar.cli.recipes import read_yaml_text
 from scar.errors import GateError, InputError, RunError
 from scar.files import read_json
 from scar.runs import PLAN, Plan, open_folder
-from scar.selection.keep import Output, select
+from scar.selection.keep import select
+from scar.selection.output import Output
 from scar.selection.rules import TopK
 from scar.serving.plan import asked_before, clear
 from scar.serving.report import finished_before

@@ -13,7 +13,8 @@ from scar.errors import InputError
 from scar.runs import Disk, Plan, data_name
 from scar.selection.agreement import ranker_of
 from scar.selection.fuse import Fuse
-from scar.selection.keep import Output, select
+from scar.selection.keep import select
+from scar.selection.output import Output
 from scar.selection.rules import Above, Quantile, TopK
 from tests.make import read_jsonl, write_jsonl
 from tests.selection.made import make_run

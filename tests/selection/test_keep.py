@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from scar.errors import InputError
 from scar.runs import Disk, Plan
-from scar.selection.keep import Output, select
+from scar.selection.keep import select
 from scar.selection.lines import splice
+from scar.selection.output import Output
 from scar.selection.rules import Above, TopK
 from tests.make import read_jsonl, write_jsonl
 from tests.selection.made import make_run

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scar.errors import InputError
-from scar.selection.keep import Output, select
+from scar.selection.keep import select
+from scar.selection.output import Output
 from scar.selection.rules import Above, TopK
 from scar.serving.filter import filter_pool
 from tests.files import csv_of, write_as

@@ -6,7 +6,7 @@ from scar import Above, PerGroup, TopK, filter_pool, score_pool, select
 from scar.cli import main
 from scar.errors import InputError
 from scar.selection.fuse import Fuse
-from scar.selection.keep import Output
+from scar.selection.output import Output
 from scar.serving import filter as filtering
 from scar.settings import Reading, Scoring
 from tests.make import pool_rows, read_jsonl, write_jsonl
@@ -23,7 +23,7 @@ def pool(tmp_path):
 
 def test_the_run_folder_is_gone_when_all_is_done(bundle, pool, tmp_path):
     filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2))
-    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl", "kept.jsonl.why"}
 
 
 def stopped(bundle, pool, out, **more):
@@ -36,7 +36,7 @@ def stopped(bundle, pool, out, **more):
 def test_scores_of_a_filter_that_was_stopped_while_it_selected_are_used_and_go(bundle, pool, tmp_path):
     stopped(bundle, pool, tmp_path / "kept.jsonl")
     assert filter_pool(pool, bundle, tmp_path / "kept.jsonl", TopK(2)).run.already
-    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl", "kept.jsonl.why"}
 
 
 def test_they_make_room_for_those_of_another_ranker_and_stay_where_that_is_said(bundle, pool, tmp_path):
@@ -217,4 +217,4 @@ def test_scores_that_a_selection_that_failed_left_are_used_and_then_go(bundle, p
         filter_pool(pool, bundle, kept, TopK(2), output=Output(sort=True))
     assert (run / "run.json").is_file() and not kept.exists()
     assert filter_pool(pool, bundle, kept, TopK(2)).run.already
-    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl", "kept.jsonl.why"}

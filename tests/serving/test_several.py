@@ -13,7 +13,8 @@ from scar.cli import main
 from scar.encoding import TextEncoder
 from scar.errors import InputError, RunError
 from scar.runs import RUN, Disk, Plan
-from scar.selection.keep import FUSED, select
+from scar.selection.keep import select
+from scar.selection.kept_rows import FUSED
 from scar.serving.canaries import TEXTS
 from scar.serving.rankers import check_carried, open_bundles
 from scar.serving.sidecar import OWN

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scar.report.facts import Chosen, Stage
+from scar.report.facts import Chosen
 from scar.report.gather import Gathered
 from scar.report.section import Grid, Section
 from scar.report.shown import count, number, percent
 from scar.report.svg.bars import bars
 from scar.report.svg.marks import Svg
+from scar.selection.why.manifest import Stage
 
 SHOWN = 40
 """Entries of the audit that are shown."""
@@ -18,7 +19,7 @@ def stages(found: Gathered) -> Section | None:
     """Show what each stage left."""
     if (chosen := found.facts.chosen) is None:
         return None
-    most = max((stage.before for stage in chosen.stages), default=0)
+    most = max((stage.came for stage in chosen.stages), default=0)
     rows = tuple(_stage(stage, most) for stage in chosen.stages)
     kept, scored = int(found.records.kept.sum()), int(found.records.scored.sum())
     share = percent(kept / scored) if scored else "none"
@@ -32,9 +33,9 @@ def _steps(number: int) -> str:
 
 
 def _stage(stage: Stage, most: int) -> tuple[str | Svg, ...]:
-    shares = [("pool", float(stage.before)), ("kept", float(stage.after))]
+    shares = [("pool", float(stage.came)), ("kept", float(stage.left))]
     told = ", ".join(f"{name} {value}" for name, value in _entries(stage.facts))
-    return (stage.rule, bars(shares, most), count(stage.before), count(stage.after), told)
+    return (stage.rule, bars(shares, most), count(stage.came), count(stage.left), told)
 
 
 def duplicates(found: Gathered) -> Section | None:
@@ -44,9 +45,9 @@ def duplicates(found: Gathered) -> Section | None:
     chosen = found.facts.chosen
     if chosen is None or (pool is None and not removed(chosen)):
         return None
-    rows = tuple((s.rule, count(s.before), count(s.before - s.after)) for s in removed(chosen))
+    rows = tuple((s.rule, count(s.came), count(s.came - s.left)) for s in removed(chosen))
     told = [
-        f"{count(sum(s.before - s.after for s in removed(chosen)))} records were removed as copies of better ones."
+        f"{count(sum(s.came - s.left for s in removed(chosen)))} records were removed as copies of better ones."
     ]
     if not rows:
         told = ["No rule removed copies: ExactDuplicates or NearDuplicates before the others would."]

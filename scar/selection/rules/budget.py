@@ -1,6 +1,8 @@
 """How much a rule may keep: so many records, or so many tokens. Numpy only."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +143,10 @@ class LengthBand(Chained):
             bool(given) and all(is_whole(value) and value >= 0 for value in given) and given == sorted(given),
             f"LengthBand needs whole numbers least <= most, at least one of them; got {self.least!r} and {self.most!r}",
         )
+
+    def bounds(self) -> tuple[Any, float, float]:
+        """Bound the tokens."""
+        return "tokens of a record", self.least or 0, math.inf if self.most is None else self.most
 
     def select(self, rows: Scored) -> Selection:
         """Keep what lies in the band."""

@@ -1,12 +1,24 @@
 """Rules one after the other. Numpy only; knows nothing of text or files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from scar.errors import InputError
-from scar.selection.rules.rule import KEPT, NOBODY, NOT_ELIGIBLE, Chained, Needs, Rule, Selection, selection
+from scar.selection.rules.rule import (
+    KEPT,
+    NOBODY,
+    NOT_ELIGIBLE,
+    Bounded,
+    Chained,
+    Needs,
+    Rule,
+    Selection,
+    selection,
+)
 from scar.selection.scored import Scored
 
 
@@ -25,6 +37,14 @@ def needs_of(rule: Any) -> Needs:
     )
 
 
+def refuse_contradictions(rules: Sequence[Any]) -> None:
+    """Raise InputError where two rules leave nothing between them, whatever the scores are."""
+    bounded = [(rule, *rule.bounds()) for rule in rules if isinstance(rule, Bounded)]
+    for (one, what, low, high), (other, what_else, low_else, high_else) in combinations(bounded, 2):
+        if what == what_else and max(low, low_else) > min(high, high_else):
+            raise InputError(f"{one} and {other} contradict each other: no record passes both")
+
+
 @dataclass(frozen=True)
 class Chain(Chained):
     """Stages one after the other; each sees what the one before kept. The run's own score orders the result."""
@@ -35,6 +55,11 @@ class Chain(Chained):
         """Check that there is a stage."""
         if not self.rules:
             raise InputError("a chain of rules needs at least one rule")
+        refuse_contradictions(self.rules)
+
+    def __str__(self) -> str:
+        """Write the stages as they were added."""
+        return " + ".join(map(str, self.rules))
 
     def needs(self) -> Needs:
         """Say what its stages read."""

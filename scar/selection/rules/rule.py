@@ -87,6 +87,15 @@ class Chained:
         return Needs(columns=(column,) if isinstance(column, str) else ())
 
 
+@runtime_checkable
+class Bounded(Protocol):
+    """A rule that keeps what lies within bounds."""
+
+    def bounds(self) -> tuple[Any, float, float]:
+        """Give what is bounded, the least and the most, both included."""
+        ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one rule decides: a mask over all records, and what it can tell of it."""

@@ -2,13 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scar.selection.fuse import By
 from scar.selection.rules.budget import Budget, best_within
-from scar.selection.rules.rule import Chained, Selection, is_number, is_whole, require, selection
+from scar.selection.rules.rule import Chained, Outcome, Selection, is_number, is_whole, require, selection
 from scar.selection.scored import Scored
+
+
+def _cut(rule: Chained, rows: Scored, keep: NDArray[np.bool_], by: By | None) -> Selection:
+    """Make a selection that tells the lowest score it kept."""
+    facts = {"lowest_kept": float(rows.column(by)[keep].min())} if keep.any() else {}
+    return selection(rule, rows, Outcome(keep, facts=facts), by)
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class TopK(Chained):
 
     def select(self, rows: Scored) -> Selection:
         """Keep the k best; all of them where there are fewer."""
-        return selection(self, rows, best_within(rows, Budget(rows=self.k), self.by), self.by)
+        return _cut(self, rows, best_within(rows, Budget(rows=self.k), self.by), self.by)
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,10 @@ class Above(Chained):
     def __post_init__(self) -> None:
         """Check x."""
         require(is_number(self.x), f"Above needs a finite number x, got {self.x!r}")
+
+    def bounds(self) -> tuple[Any, float, float]:
+        """Bound a score from below."""
+        return self.by, self.x, math.inf
 
     def select(self, rows: Scored) -> Selection:
         """Keep what reaches x."""
@@ -61,7 +73,7 @@ class Ratio(Chained):
         """Keep ceil(ratio x eligible) records."""
         # 0.07 * 100 is 7.000000000000001: without the rounding its ceiling would be 8.
         k = max(1, math.ceil(round(self.ratio * int(rows.eligible.sum()), 9)))
-        return selection(self, rows, best_within(rows, Budget(rows=k), self.by), self.by)
+        return _cut(self, rows, best_within(rows, Budget(rows=k), self.by), self.by)
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class Quantile(Chained):
         if not rows.eligible.any():
             return selection(self, rows, rows.eligible, self.by)
         least = np.quantile(scores[rows.eligible].astype(np.float64), self.q)
-        return selection(self, rows, rows.eligible & (scores >= least), self.by)
+        return _cut(self, rows, rows.eligible & (scores >= least), self.by)
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,10 @@ class Between(Chained):
             is_number(self.low) and is_number(self.high) and self.low <= self.high,
             f"Between needs finite numbers low <= high, got {self.low!r} and {self.high!r}",
         )
+
+    def bounds(self) -> tuple[Any, float, float]:
+        """Bound a score from both sides."""
+        return self.by, self.low, self.high
 
     def select(self, rows: Scored) -> Selection:
         """Keep what lies between."""

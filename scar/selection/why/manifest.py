@@ -1,0 +1,93 @@
+"""The manifest of a kept file: rules, counts in and out of each, seeds, checksums. Knows no rule by name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from scar.errors import InputError
+from scar.files import read_json, write_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a selection."""
+
+    rule: str
+    """As it prints."""
+    came: int
+    """Records that it saw."""
+    left: int
+    """Records that it kept."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What it found on its way."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """How a kept file was made: enough to make it again, and to tell whether it is the same file."""
+
+    kept: Mapping[str, Any]
+    """name, bytes, sha256, records, and how it was written."""
+    records: Mapping[str, Any]
+    """sha256 and number of the records of the table beside it."""
+    run: Mapping[str, Any]
+    """place of the run folder, and the digest of what its scores depend on."""
+    pool: tuple[str, ...]
+    files: tuple[Mapping[str, Any], ...]
+    """name, bytes, sha256 and rows of each file of the pool."""
+    bundles: tuple[str, ...]
+    rankers: tuple[str, ...]
+    reading: Mapping[str, Any]
+    by: Any
+    """The score that ordered: a name, or how several were fused."""
+    rules: tuple[Mapping[str, Any], ...]
+    """As in a rules.yaml; seeds among the settings."""
+    stages: tuple[Stage, ...]
+    counts: Mapping[str, int]
+    """rows, records, scored, set_aside, kept."""
+    set_aside: Mapping[str, int]
+    """Records without a score by reason."""
+    audit: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    def write(self, folder: Path) -> None:
+        """Write manifest.json."""
+        stages = [
+            {"rule": each.rule, "in": each.came, "out": each.left, "facts": dict(each.facts)}
+            for each in self.stages
+        ]
+        write_json(folder / MANIFEST, {"format": FORMAT, **asdict(self), "stages": stages})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read manifest.json. InputError where there is none, or it is not one of ours."""
+        raw = read_json(folder / MANIFEST, "`scar select` leaves one beside the kept file; select again")
+        try:
+            if raw["format"] != FORMAT:
+                raise InputError(
+                    f"{folder / MANIFEST}: format {raw['format']!r}, this version reads {FORMAT}"
+                )
+            stages = tuple(
+                Stage(each["rule"], each["in"], each["out"], each["facts"]) for each in raw["stages"]
+            )
+            given = {each.name: raw[each.name] for each in fields(cls)} | {"stages": stages}
+            lists = {name: tuple(given[name]) for name in ("pool", "files", "bundles", "rankers", "rules")}
+            return cls(**(given | lists))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder / MANIFEST}: damaged ({error!r}); select again") from None
+
+
+def as_json(value: Any) -> Any:
+    """Give a value as JSON holds it: numpy's numbers as Python's, what is not finite as null."""
+    return json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is no JSON value")
