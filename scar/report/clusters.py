@@ -1,5 +1,6 @@
 """Groups of alike records by k-means over their embeddings, each named by the words that set it apart."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def nearest(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArra
 
 
 def names(found: Clusters, texts: Mapping[int, Sequence[str]]) -> list[str]:
-    """Name clusters by three words each, which more of its sampled texts have than of all.
+    """Name clusters by three words each that set their sampled texts apart.
 
     `texts` maps a record's number to the words of its text.
     """
@@ -67,10 +68,17 @@ def names(found: Clusters, texts: Mapping[int, Sequence[str]]) -> list[str]:
     for number in range(found.number):
         inside = [set(each) for record, each in texts.items() if found.of[record] == number]
         here = Counter(word for each in inside for word in each)
-        lift = {w: c / len(inside) - everywhere[w] / len(texts) for w, c in here.items() if c > 1}
+        lift = {
+            word: _lift(c / len(inside), everywhere[word] / len(texts)) for word, c in here.items() if c > 1
+        }
         best = sorted(lift, key=lambda word: (-lift[word], word))[:3]
         named.append(f"{number + 1}: {', '.join(best)}" if best else str(number + 1))
     return named
+
+
+def _lift(inside: float, everywhere: float) -> float:
+    """Weigh how frequent a word is by how much more frequent it is than anywhere."""
+    return inside * math.log(inside / everywhere)
 
 
 def telling(text: str) -> list[str]:

@@ -17,9 +17,9 @@ from scar.report.examples import Drawn, drawn
 from scar.report.facts import Facts, Records, take
 from scar.report.flat import Flat, flat
 from scar.report.ranker import Ranker, ranker_of
-from scar.report.shares import Shares, shares
+from scar.report.shares import Shares, audited, shares
 from scar.report.texts import texts_of
-from scar.report.twins import Figures, Written, contenders, figures, sampled
+from scar.report.twins import TEXTS, Figures, Written, contenders, figures, sampled
 from scar.runs import Embeddings
 from scar.selection.style_spread import Spread, spread, style
 
@@ -91,6 +91,8 @@ def gather(facts: Facts, seed: int = 0) -> Gathered:
     found.groups, many = shares(facts, records)
     for column in many:
         found.left_out.append(f"Shares of `{column}`: it has too many values to tell groups by.")
+    if facts.chosen is not None:
+        found.groups += audited(facts.chosen, [*many, *(each.column for each in found.groups)])
     if not found.groups and not many:
         found.left_out.append("Source and language: no column was carried. `scar score --carry source,lang`.")
     grouped = _embedded(found, seed)
@@ -132,7 +134,8 @@ def _written(found: Gathered, grouped: Clusters | None, seed: int) -> None:
     entrants, shown = contenders(records, seed), drawn(records, seed)
     pool = sampled(np.flatnonzero(records.scored), seed, STYLED)
     kept = sampled(np.flatnonzero(records.kept & records.scored), seed, STYLED)
-    compared = [sampled(choice, seed) for each in entrants for choice in each.choices]
+    most = min([TEXTS, *(len(choice) for each in entrants for choice in each.choices)])
+    compared = [sampled(choice, seed, most) for each in entrants for choice in each.choices]
     wanted = np.unique(np.concatenate([pool, kept, shown.records, *compared]))
     read = found.attempt("Texts", lambda: _read(found, wanted, pool, shown))
     if read is not None:
@@ -143,7 +146,7 @@ def _written(found: Gathered, grouped: Clusters | None, seed: int) -> None:
         found.groups.append(cluster_shares(grouped, records, named))
     if records.scored.any():
         written = read.written if read else None
-        found.twins = {each.name: figures(each, records, seed, written, grouped) for each in entrants}
+        found.twins = {each.name: figures(each, records, written, grouped, seed, most) for each in entrants}
 
 
 @dataclass

@@ -14,7 +14,16 @@ from scar.bundle import RANKER
 from scar.errors import InputError
 from scar.pools import Place
 from scar.report.facts import Facts
-from scar.runs import EMBEDDINGS, SET_ASIDE, Embeddings, Folder, Plan, read_columns, require_finished, schema_of
+from scar.runs import (
+    EMBEDDINGS,
+    SET_ASIDE,
+    Embeddings,
+    Folder,
+    Plan,
+    read_columns,
+    require_finished,
+    schema_of,
+)
 from scar.selection.output import pool_files
 from scar.settings import Reading
 
@@ -82,7 +91,9 @@ def hashes_of(plan: Plan) -> dict[str, str]:
 def embeddings_of(folder: Folder, plan: Plan) -> Embeddings:
     """Open a run's embeddings. InputError where it was scored without."""
     if not folder.listing(EMBEDDINGS):
-        raise InputError(f"{folder.place} was scored without embeddings; `scar score --embeddings` keeps them")
+        raise InputError(
+            f"{folder.place} was scored without embeddings; `scar score --embeddings` keeps them"
+        )
     return Embeddings.of_run(folder, plan)
 
 

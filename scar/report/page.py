@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from scar.report.of_kept import of_kept
 from scar.report.of_run import of_run
 from scar.report.section import Section
 from scar.report.shown import visible
-from scar.report.views.chosen import audit, duplicates, stages
+from scar.report.svg.marks import Svg, tag
+from scar.report.views.chosen import audit, duplicates, stages, warnings
 from scar.report.views.compared import styles, twins
 from scar.report.views.examples import asides, examples
 from scar.report.views.groups import groups, on_map
@@ -99,12 +101,13 @@ def render(found: Gathered) -> str:
         .render(
             facts=found.facts,
             policy=policy(style, script),
-            style=_Plain(style),
-            script=_Plain(script),
+            style=Svg(style),
+            script=Svg(script),
             tiles=tiles(found),
             sections=sections(found),
             examples=shown,
             asides=asides(found),
+            warnings=warnings(found),
             left_out=found.left_out,
             rules=[_rule(each) for each in found.facts.chosen.rules] if found.facts.chosen else [],
             version=scar.__version__,
@@ -121,13 +124,6 @@ def policy(style: str, script: str) -> str:
     )
 
 
-class _Plain(str):
-    """A text of ours, which a template takes as it is."""
-
-    def __html__(self) -> str:
-        return self
-
-
 def _read(name: str) -> str:
     return (resources("scar.report") / "page" / name).read_text(encoding="utf-8")
 
@@ -142,6 +138,15 @@ def _rule(told: Mapping[str, Any] | Any) -> str:
     )
 
 
+def prose(text: str) -> Svg:
+    """Give a sentence in which `names` are set as code."""
+    return Svg(
+        "".join(
+            tag("code", part) if n % 2 else escape(visible(part)) for n, part in enumerate(text.split("`"))
+        )
+    )
+
+
 def _environment() -> Any:
     """Give the templates, every value escaped. InputError where Jinja is not installed."""
     try:
@@ -150,13 +155,18 @@ def _environment() -> Any:
         raise InputError(
             "the report needs Jinja, which is not installed: pip install 'scar-rank[report]'"
         ) from None
-    return Environment(
+    environment = Environment(
         loader=FunctionLoader(_read),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: (
-            visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-        ),
+        finalize=_finally,
     )
+    environment.filters["prose"] = prose
+    return environment
+
+
+def _finally(value: Any) -> Any:
+    """Name what a page would not show, in whatever is written into it."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

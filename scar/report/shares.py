@@ -1,13 +1,13 @@
 """How the records spread over the values of a column, before and after a selection."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from scar.report.facts import Facts, Records
+from scar.report.facts import Chosen, Facts, Records
 
 MOST_VALUES = 30
 """Values of a column that are shown; where it has more, the rest stand together in one line."""
@@ -15,7 +15,7 @@ MOST_COUNTED = 1000
 """Values of a column that are counted; one with more is none to tell groups by."""
 FEWEST = 0.5
 """Share of the records that the values shown must have, where not all are."""
-ALWAYS, RARE = 16, 0.005
+ALWAYS, RARE = 8, 0.005
 """Values that are shown in any case; others, where more than this share of the pool or of what was kept has them."""
 FAMILY = "/"
 """What stands after the family of a value: of many values, their families are counted."""
@@ -26,11 +26,11 @@ OURS = {"id", "reason", "row", "line"}
 
 @dataclass(frozen=True)
 class Share:
-    """One value, and how many scored records have it, of the pool and of those kept."""
+    """One value, and how many scored records have it, or what share of them, in the pool and of those kept."""
 
     value: str | None
-    pool: int
-    kept: int
+    pool: float
+    kept: float
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Shares:
     values: tuple[Share, ...]
 
     @property
-    def pool(self) -> int:
+    def pool(self) -> float:
         """Scored records."""
         return sum(each.pool for each in self.values)
 
     @property
-    def kept(self) -> int:
+    def kept(self) -> float:
         """Kept records."""
         return sum(each.kept for each in self.values)
 
@@ -81,6 +81,22 @@ def shares(facts: Facts, records: Records) -> tuple[list[Shares], list[str]]:
     return sorted(found, key=lambda each: each.column in ("file", "part")), many
 
 
+SAME = {"lang": "language"}
+"""What the audit calls a column that was carried."""
+
+
+def audited(chosen: Chosen, carried: list[str]) -> list[Shares]:
+    """Give the shares that the audit took of a sample, of columns that were not carried."""
+    before, after = (chosen.audit.get(side, {}).get("groups", {}) for side in ("pool", "kept"))
+    known = {SAME.get(name, name) for name in carried}
+    found = []
+    for column in before:
+        values = few(_ordered(before[column], after.get(column, {})))
+        if column not in known and values and len(values) > 1:
+            found.append(Shares(column, tuple(values)))
+    return found
+
+
 def _counted(facts: Facts, records: Records, column: str) -> list[Share] | None:
     """Count a column piece by piece; None as soon as it has too many values."""
     pool: dict[str | None, int] = {}
@@ -91,14 +107,18 @@ def _counted(facts: Facts, records: Records, column: str) -> list[Share] | None:
         if len(pool) > MOST_COUNTED:
             return None
         _add(kept, values, records.scored[some] & records.kept[some])
-    values = _ordered(pool, kept)
+    return few(_ordered(pool, kept))
+
+
+def few(values: list[Share]) -> list[Share] | None:
+    """Give few values for many: their families, and those that are rare as one. None where that would be most."""
     return joined(families(values) if len(values) > MOST_VALUES else values)
 
 
 def families(values: list[Share]) -> list[Share]:
     """Join the values of one family: `flask/bard` and `flask/gpt4` to `flask`."""
-    pool: dict[str | None, int] = {}
-    kept: dict[str | None, int] = {}
+    pool: dict[str | None, float] = {}
+    kept: dict[str | None, float] = {}
     for each in values:
         family = each.value.partition(FAMILY)[0] if each.value else each.value
         pool[family] = pool.get(family, 0) + each.pool
@@ -106,7 +126,7 @@ def families(values: list[Share]) -> list[Share]:
     return _ordered(pool, kept)
 
 
-def _ordered(pool: dict[str | None, int], kept: dict[str | None, int]) -> list[Share]:
+def _ordered(pool: Mapping[str | None, float], kept: Mapping[str | None, float]) -> list[Share]:
     order = sorted(pool, key=lambda value: (-pool[value], value is None, value or ""))
     return [Share(value, pool[value], kept.get(value, 0)) for value in order]
 

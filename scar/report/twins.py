@@ -1,7 +1,8 @@
 """The selection beside honest twins: as many records, and as many tokens, at random and the longest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,34 +75,41 @@ def sampled(choice: NDArray[np.int64], seed: int, most: int = TEXTS) -> NDArray[
 def figures(
     contender: Contender,
     records: Records,
-    seed: int,
     written: Mapping[int, Written] | None = None,
     grouped: Clusters | None = None,
+    seed: int = 0,
+    most: int = TEXTS,
 ) -> Figures:
-    """Average the figures of a contender's choices; what cannot be told is missing."""
-    each = [_of(choice, records, seed, written, grouped) for choice in contender.choices]
+    """Average the figures of a contender's choices; what cannot be told is missing.
+
+    `most` texts of each are looked at: of a larger sample more would be copies.
+    """
+    each = [_of(choice, records, written, grouped, (seed, most)) for choice in contender.choices]
     return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
 
 
 def _of(
     choice: NDArray[np.int64],
     records: Records,
-    seed: int,
     written: Mapping[int, Written] | None,
     grouped: Clusters | None,
+    sample: tuple[int, int],
 ) -> Figures:
     told: Figures = {"records": len(choice)}
-    mean: Callable[[NDArray], float] = lambda values: float(np.mean(values)) if len(values) else float("nan")
     if records.tokens is not None:
         told["tokens"] = int(records.tokens[choice].sum())
-        told["tokens a record"] = mean(records.tokens[choice])
-    told["mean score"] = mean(records.score[choice].astype(np.float64))
+        told["tokens a record"] = _mean(records.tokens[choice])
+    told["mean score"] = _mean(records.score[choice].astype(np.float64))
     if grouped is not None and grouped.number:
         there = grouped.of[choice]
         told["clusters reached"] = len(np.unique(there[there >= 0]))
     if written is not None:
-        told |= _of_texts([written[int(n)] for n in sampled(choice, seed)])
+        told |= _of_texts([written[int(n)] for n in sampled(choice, *sample)])
     return told
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _of_texts(texts: Sequence[Written]) -> Figures:

@@ -20,7 +20,7 @@ def bars(values: Sequence[tuple[str, float]], most: float) -> Svg:
         )
         for n, (name, value) in enumerate(values)
     ]
-    return _cell(9 * len(values) - 2, marks)
+    return _cell(9 * len(values) - 2, marks, "cell bars", "none")
 
 
 def intervals(
@@ -34,9 +34,10 @@ def intervals(
         y = 12 * n + 6
         marks.append(tag("path", d=f"M{at(x(low))} {y}H{at(x(high))}", class_=f"reach {name}"))
         marks.append(tag("circle", cx=x(middle), cy=y, r=3.5, class_=f"dot {name}"))
-    return _cell(tall, marks)
+    return _cell(tall, marks, "cell")
 
 
-def _cell(tall: float, marks: Sequence[Svg]) -> Svg:
+def _cell(tall: float, marks: Sequence[Svg], class_: str, fit: str | None = None) -> Svg:
     # The numbers stand beside it in words.
-    return tag("svg", *marks, viewBox=f"0 0 {WIDE} {at(tall)}", aria_hidden="true", class_="cell")
+    box = {"viewBox": f"0 0 {WIDE} {at(tall)}", "preserveAspectRatio": fit, "aria_hidden": "true"}
+    return tag("svg", *marks, class_=class_, **box)

@@ -11,9 +11,6 @@ from scar.report.svg.bars import bars
 from scar.report.svg.marks import Svg
 from scar.selection.why.manifest import Stage
 
-SHOWN = 40
-"""Entries of the audit that are shown."""
-
 
 def stages(found: Gathered) -> Section | None:
     """Show what each stage left."""
@@ -40,10 +37,9 @@ def _stage(stage: Stage, most: int) -> tuple[str | Svg, ...]:
 
 def duplicates(found: Gathered) -> Section | None:
     """Show what was removed as a copy, and what is left."""
-    pool = found.twins.get("pool", {}).get("duplicates")
-    kept = found.twins.get("kept", {}).get("duplicates")
+    random, kept = copies(found)
     chosen = found.facts.chosen
-    if chosen is None or (pool is None and not removed(chosen)):
+    if chosen is None or (kept is None and not removed(chosen)):
         return None
     rows = tuple((s.rule, count(s.came), count(s.came - s.left)) for s in removed(chosen))
     told = [
@@ -51,13 +47,23 @@ def duplicates(found: Gathered) -> Section | None:
     ]
     if not rows:
         told = ["No rule removed copies: ExactDuplicates or NearDuplicates before the others would."]
-    if pool is not None and kept is not None:
+    if random is not None and kept is not None:
         told.append(
-            f"Of sampled texts, {percent(pool)} repeat another one in the pool, {percent(kept)} in what was kept."
+            f"Of what was kept {percent(kept)} repeat another record, of as many at random {percent(random)}."
         )
     grids = (Grid(("rule", "records in", "removed"), rows, kind="plain"),) if rows else ()
-    note = "In the sample a copy has the same instruction and response, but for case and white space; the larger a sample, the more it finds."
+    note = "A record repeats another one that has the same instruction and response, but for case and white space."
     return Section("duplicates", "Duplicates", " ".join(told), grids=grids, note=note)
+
+
+def copies(found: Gathered) -> tuple[float | None, float | None]:
+    """Give the share of records that repeat another one: of as many at random, and of what was kept."""
+    audit = found.facts.chosen.audit if found.facts.chosen else {}
+    if "duplicates" in audit.get("kept", {}) and found.records.kept.any():
+        return audit["random"]["duplicates"], audit["kept"]["duplicates"]
+    return found.twins.get("random, equal rows", {}).get("duplicates"), found.twins.get("kept", {}).get(
+        "duplicates"
+    )
 
 
 def removed(chosen: Chosen) -> list[Stage]:
@@ -68,13 +74,41 @@ def removed(chosen: Chosen) -> list[Stage]:
 
 
 def audit(found: Gathered) -> Section | None:
-    """Show the audit as it stands."""
-    chosen = found.facts.chosen
-    entries = list(_entries(chosen.audit)) if chosen else []
-    if not entries:
+    """Show what selection found of itself, beside as many records at random."""
+    told = found.facts.chosen.audit if found.facts.chosen else {}
+    if not told:
         return None
-    grid = Grid(("figure", "value"), tuple(entries[:SHOWN]), kind="plain")
-    return Section("audit", "Audit", "What `scar select` found when it chose.", grids=(grid,))
+    sides = [_figures(told, side, ending) for side, ending in (("random", "_random"), ("kept", ""))]
+    rows = tuple((name, sides[0].get(name, ""), sides[1].get(name, "")) for name in sides[1])
+    grid = Grid(("", "as many at random", "kept"), rows, kind="plain")
+    auc = told.get("length_auc")
+    reading = "What `scar select` looks at whenever it chooses."
+    if auc is not None:
+        reading += f" Length alone tells kept from dropped with an AUC of {number(auc)}: 0.5 is not at all."
+    note = "Compression: bytes of the texts over their bytes after DEFLATE; the higher, the more they repeat each other."
+    return Section("audit", "Audit", reading, grids=(grid,), note=note)
+
+
+def warnings(found: Gathered) -> list[str]:
+    """Give what a reader must not miss."""
+    return [str(each) for each in found.facts.chosen.audit.get("warnings", ())] if found.facts.chosen else []
+
+
+_OF_A_SIDE = {"duplicates": percent, "repeated_instructions": percent, "compression": number}
+_ALONE = {"mean_score": number, "mean_tokens": number, "radius": number}
+_NAMES = {"radius": "k-center radius"}
+
+
+def _figures(told: Mapping[str, Any], side: str, ending: str) -> dict[str, str]:
+    """List one side's figures by name, those that there are."""
+    alone = {
+        name: write(told[name + ending])
+        for name, write in _ALONE.items()
+        if told.get(name + ending) is not None
+    }
+    inside = told.get(side, {})
+    of_side = {name: write(inside[name]) for name, write in _OF_A_SIDE.items() if name in inside}
+    return {_NAMES.get(name, name.replace("_", " ")): text for name, text in (alone | of_side).items()}
 
 
 def _entries(told: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -5,13 +5,15 @@ from math import isnan
 
 from scar.report.gather import STYLED, Gathered
 from scar.report.section import Grid, Section
-from scar.report.shown import count, number, percent
+from scar.report.shown import NONE, count, number, percent
 from scar.report.svg.bars import intervals
 from scar.report.svg.marks import Svg
 from scar.report.twins import SEEDS, TEXTS, Figures
 from scar.selection.style_spread import FEATURES, Spread
 
-SHARES = {"type-token ratio", "punctuation share", "markup share"}
+SAME = 0.02
+"""Deviations this near to each other are the same."""
+SHARES = {"punctuation share", "markup share"}
 TWINS = {
     "records": count,
     "tokens": count,
@@ -19,7 +21,7 @@ TWINS = {
     "mean score": number,
     "duplicates": percent,
     "repeated instructions": percent,
-    "clusters reached": number,
+    "clusters reached": "{:.3g}".format,
     "type-token ratio": number,
     "words a sentence": number,
 }
@@ -31,7 +33,7 @@ def styles(found: Gathered) -> Section | None:
     if not pool or not any(each.texts for each in pool.values()):
         return None
     rows = tuple(_style(name, pool[name], kept[name] if kept else None) for name in FEATURES)
-    head = ("", "", "pool", "kept", "spread") if kept else ("", "", "pool")
+    head = ("", "", "pool", "kept", "change of deviation") if kept else ("", "", "pool")
     texts = max(each.texts for each in pool.values())
     note = (
         f"Mean ± standard deviation over {count(texts)} sampled responses of the pool"
@@ -52,13 +54,16 @@ def _style_reading(pool: Mapping[str, Spread], kept: Mapping[str, Spread] | None
     if not kept:
         return "How much the pool's responses vary in the way they are written."
     ratios = {name: _ratio(pool[name], kept[name]) for name in FEATURES}
-    less = [name for name, ratio in ratios.items() if ratio < 0.98]
-    more = [name for name, ratio in ratios.items() if ratio > 1.02]
+    less = [name for name, ratio in ratios.items() if ratio < 1 - SAME]
+    more = [name for name, ratio in ratios.items() if ratio > 1 + SAME]
     told = [
-        f"{', '.join(names)} {word}" for names, word in ((less, "vary less"), (more, "vary more")) if names
+        f"{word}: {', '.join(names)}."
+        for names, word in ((less, "Less varied"), (more, "More varied"))
+        if names
     ]
-    text = "; ".join(told) or "their style varies as much"
-    return f"Among the kept responses, against the pool: {text}."
+    return " ".join(
+        ["Kept responses against the pool.", *told] if told else ["The kept responses vary as the pool's do."]
+    )
 
 
 def _ratio(pool: Spread, kept: Spread) -> float:
@@ -77,19 +82,13 @@ def _style(name: str, pool: Spread, kept: Spread | None) -> tuple[str | Svg, ...
         intervals(lines, ends),
         *(f"{write(s.mean)} ± {write(s.deviation)}" for _, s in both),
     )
-    if kept is None:
-        return cells
-    ratio = _ratio(pool, kept)
-    return (
-        (
-            *cells,
-            percent(ratio - 1).replace("\N{MINUS SIGN}", "\N{MINUS SIGN}")
-            if ratio <= 1
-            else "+" + percent(ratio - 1),
-        )
-        if not isnan(ratio)
-        else (*cells, "–")
-    )
+    return cells if kept is None else (*cells, _change(_ratio(pool, kept)))
+
+
+def _change(ratio: float) -> str:
+    if isnan(ratio):
+        return NONE
+    return ("+" if ratio > 1 else "") + percent(ratio - 1)
 
 
 def twins(found: Gathered) -> Section | None:
@@ -99,7 +98,7 @@ def twins(found: Gathered) -> Section | None:
     shown = [name for name in TWINS if name in found.twins["kept"]]
     rows = tuple((who, *(_cell(name, told) for name in shown)) for who, told in found.twins.items())
     note = (
-        f"Random: the mean of {SEEDS} seeds. Figures of texts are of a sample of {count(TEXTS)} each at most; "
+        f"Random: the mean of {SEEDS} seeds. Copies, instructions and style are of equal samples, at most {count(TEXTS)} texts each; "
         "type-token ratio and words a sentence as mean ± standard deviation."
     )
     grid = Grid(("", *shown), rows, marked=list(found.twins).index("kept"), kind="twins")

@@ -20,7 +20,7 @@ def groups(found: Gathered) -> Section | None:
     selected = found.facts.chosen is not None and bool(found.records.kept.any())
     readings = [_reading(each) for each in found.groups] if selected else []
     reading = " ".join(readings) or "How the scored records spread over the columns that were carried."
-    note = "Bars: the share of the pool above, the share of what was kept below." if selected else ""
+    note = "The upper bar is the share of the pool, the lower one that of what was kept." if selected else ""
     return Section(
         "shares",
         "Where they come from",
@@ -35,8 +35,8 @@ def _reading(each: Shares) -> str:
     most, least = max(gain, key=lambda pair: pair[0]), min(gain, key=lambda pair: pair[0])
     if each.moved < 0.02:
         return f"By {each.column} the kept records are as the pool is."
-    up, down = (f"{_name(s)} ({_change(s, each)})" for _, s in (most, least))
-    return f"By {each.column}, {percent(each.moved)} moved: most to {up}, most from {down}."
+    up, down = (f"\u201c{_name(s)}\u201d ({_change(s, each)})" for _, s in (most, least))
+    return f"By {each.column}, {percent(each.moved)} moved; {up} gained most, {down} lost most."
 
 
 def _change(one: Share, each: Shares) -> str:
@@ -48,20 +48,17 @@ def _name(one: Share) -> str:
 
 
 def _grid(each: Shares, selected: bool) -> Grid:
-    of_kept = max(each.kept, 1)
+    of_kept = each.kept or 1
     most = max(max(s.pool / each.pool, s.kept / of_kept if selected else 0) for s in each.values)
     rows = []
     for one in each.values:
         shares = [("pool", one.pool / each.pool)] + ([("kept", one.kept / of_kept)] if selected else [])
-        numbers = [percent(one.pool / each.pool)] + (
-            [percent(one.kept / of_kept), count(one.kept)] if selected else [count(one.pool)]
-        )
+        numbers = [
+            percent(one.pool / each.pool),
+            percent(one.kept / of_kept) if selected else count(one.pool),
+        ]
         rows.append((_name(one), bars(shares, most), *numbers))
-    head = (
-        (each.column, "", "pool", "kept", "records kept")
-        if selected
-        else (each.column, "", "pool", "records")
-    )
+    head = (each.column, "", "pool", "kept" if selected else "records")
     return Grid(head, tuple(rows), kind="shares")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from scar.report.gather import Gathered
 from scar.report.section import Tile
 from scar.report.shown import count, number, percent, signed
+from scar.report.views.chosen import copies
 
 
 def tiles(found: Gathered) -> list[Tile]:
@@ -53,13 +54,8 @@ def _mean(found: Gathered, mask: np.ndarray) -> Tile:
 
 
 def _copies(found: Gathered) -> list[Tile]:
-    pool, kept = (found.twins.get(name, {}).get("duplicates") for name in ("pool", "kept"))
-    if pool is None:
-        return []
-    return [
-        Tile(
-            percent(pool if kept is None else kept),
-            "copies in a sample",
-            "" if kept is None else f"pool {percent(pool)}",
-        )
-    ]
+    random, kept = copies(found)
+    if kept is not None and random is not None:
+        return [Tile(percent(kept), "repeat another record", f"at random {percent(random)}")]
+    pool = found.twins.get("pool", {}).get("duplicates")
+    return [] if pool is None else [Tile(percent(pool), "of a sample repeat another record")]

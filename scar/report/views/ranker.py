@@ -27,7 +27,7 @@ def ranker(found: Gathered, of: Ranker, place: int) -> Section:
     note = (
         "Intervals: 95 %, bootstrap. Length-matched: pairs of about equal length alone." if of.overall else ""
     )
-    title = f"The ranker `{of.name}`"
+    title = f"The ranker: {of.name}"
     return Section(f"ranker{place}", title, " ".join(told), (curve,) if curve else (), tuple(grids), note)
 
 

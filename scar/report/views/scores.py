@@ -11,6 +11,8 @@ from scar.report.svg.density import LEVELS, density_chart
 from scar.report.svg.histogram import Layer, histogram_chart
 
 BINS = 60
+EDGE = 0.03
+"""Share of an axis that is left free at either end."""
 
 
 def scores(found: Gathered) -> Section | None:
@@ -56,8 +58,7 @@ def length(found: Gathered) -> Section | None:
     # The logarithm of a record without tokens has no place on the axis.
     lengths, score = np.maximum(records.tokens, 1).astype(np.float64), records.score.astype(np.float64)
     across = (max(1.0, float(lengths[records.scored].min())), float(lengths[records.scored].max()))
-    across = across if across[0] < across[1] else (across[0] / 2, across[1] * 2)
-    ends = (across, limits(score[records.scored]))
+    ends = (_wider(*across), _padded(*limits(score[records.scored])))
     figures = []
     for name, mask in (("pool", records.scored), ("kept", records.scored & records.kept)):
         if mask.any():
@@ -69,6 +70,16 @@ def length(found: Gathered) -> Section | None:
         "Tokens as the ranker read them; what was cut off does not count. The axis of tokens is logarithmic."
     )
     return Section("length", "Score and length", _length_reading(found), tuple(figures), note=note)
+
+
+def _wider(low: float, high: float) -> tuple[float, float]:
+    """Leave room beside the points, on an axis of logarithms."""
+    by = (high / low) ** EDGE if low < high else 2.0
+    return low / by, high * by
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    return low - EDGE * (high - low), high + EDGE * (high - low)
 
 
 def _length_reading(found: Gathered) -> str:
