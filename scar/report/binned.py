@@ -79,7 +79,8 @@ def levels(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     if not len(counts):
         return np.zeros(0, dtype=np.int64)
     top = np.log1p(counts.max())
-    return np.minimum((np.log1p(counts) / top * number).astype(np.int64), number - 1)
+    found: NDArray[np.int64] = np.minimum((np.log1p(counts) / top * number).astype(np.int64), number - 1)
+    return found
 
 
 def trend(x: Floats, y: Floats, bins: int = 16, fewest: int = 1) -> Floats:

@@ -55,7 +55,8 @@ def clusters(embeddings: Embeddings, records: Records, seed: int) -> Clusters:
 def nearest(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
     """Give the number of the nearest centre of each point, by Euclid; the first wins a tie."""
     away = (centres**2).sum(axis=1) - 2 * points @ centres.T
-    return np.argmin(away, axis=1)
+    found: NDArray[np.int64] = np.argmin(away, axis=1)
+    return found
 
 
 def names(found: Clusters, texts: Mapping[int, Sequence[str]]) -> list[str]:

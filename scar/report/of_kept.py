@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from scar.errors import InputError
 from scar.pools import FileFacts, Place
 from scar.report.facts import Chosen, Facts
-from scar.report.of_run import details, embeddings_of, hashes_of
+from scar.report.of_run import details, embeddings_of, hashes_of, places, short_place
 from scar.runs import Embeddings, Folder, Plan, finished, open_folder
 from scar.selection.output import pool_files
 from scar.selection.why import KeptFolder, Manifest
@@ -62,9 +62,8 @@ def of_kept(place: str, pool: Place | Sequence[Place] | None = None) -> Facts:
         details=partial(details, run[0]) if run else lambda: iter(()),
         origin={
             "kept file": f"{told.kept['name']}, sha256 {told.kept['sha256']}",
-            "run": told.run["place"],
-            "pool": ", ".join(told.pool),
-            "bundles": ", ".join(told.bundles) or "none",
+            "run": short_place(told.run["place"]),
+            **places(told.pool, told.bundles),
             "versions": ", ".join(f"{name} {version}" for name, version in told.versions.items()),
         },
     )

@@ -54,7 +54,7 @@ def of_run(folder: Folder, by: str | None = None, pool: Place | Sequence[Place] 
     table = RunTable(folder, plan)
     score = _score(plan, table.schema, by)
     return Facts(
-        name=PurePath(folder.place).name,
+        name=short_place(folder.place),
         rows=plan.rows,
         rankers=plan.rankers,
         by=score,
@@ -67,9 +67,8 @@ def of_run(folder: Folder, by: str | None = None, pool: Place | Sequence[Place] 
         bundle_hashes=hashes_of(plan),
         details=partial(details, folder),
         origin={
-            "run": folder.place,
-            "pool": ", ".join(plan.pool),
-            "bundles": ", ".join(plan.bundles) or "none",
+            "run": short_place(folder.place),
+            **places(plan.pool, plan.bundles),
             "versions": ", ".join(f"{name} {v}" for name, v in plan.fingerprint.get("versions", {}).items()),
         },
     )
@@ -80,6 +79,19 @@ def _score(plan: Plan, schema: pa.Schema, by: str | None) -> str:
     if by is None or by in numbers:
         return by or plan.rankers[0]
     raise InputError(f"--by {by}: no such score; there are: {', '.join(numbers)}")
+
+
+def short_place(place: str) -> str:
+    """Name a file or folder: a report is shown to others, whom the folders of a machine tell nothing."""
+    return place if "://" in place else PurePath(place).name
+
+
+def places(pool: Sequence[str], bundles: Sequence[str]) -> dict[str, str]:
+    """Name where records and scores came from."""
+    return {
+        "pool": ", ".join(map(short_place, pool)),
+        "rankers": ", ".join(map(short_place, bundles)) or "not of a bundle",
+    }
 
 
 def hashes_of(plan: Plan) -> dict[str, str]:

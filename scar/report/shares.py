@@ -65,7 +65,7 @@ def text_columns(schema: pa.Schema) -> list[str]:
 
 def _is_text(kind: pa.DataType) -> bool:
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(value) or pa.types.is_large_string(value)
+    return bool(pa.types.is_string(value) or pa.types.is_large_string(value))
 
 
 def shares(facts: Facts, records: Records) -> tuple[list[Shares], list[str]]:

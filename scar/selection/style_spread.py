@@ -1,6 +1,6 @@
 """How texts are written, in a few numbers each, and how much those vary: what a style ranker should make vary less.
 
-Pure functions of a text; nothing is cut. A number that a text has no ground for, as the sentences of an empty one, is NaN.
+Pure functions of a text; nothing is cut. A number that a text has no ground for, as an empty one's sentences, is NaN.
 """
 
 import re

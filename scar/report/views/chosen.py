@@ -85,7 +85,7 @@ def audit(found: Gathered) -> Section | None:
     reading = "What `scar select` looks at whenever it chooses."
     if auc is not None:
         reading += f" Length alone tells kept from dropped with an AUC of {number(auc)}: 0.5 is not at all."
-    note = "Compression: bytes of the texts over their bytes after DEFLATE; the higher, the more they repeat each other."
+    note = "Compression: bytes of the texts over their bytes after DEFLATE; the higher, the more they repeat themselves."
     return Section("audit", "Audit", reading, grids=(grid,), note=note)
 
 

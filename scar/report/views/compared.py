@@ -98,8 +98,8 @@ def twins(found: Gathered) -> Section | None:
     shown = [name for name in TWINS if name in found.twins["kept"]]
     rows = tuple((who, *(_cell(name, told) for name in shown)) for who, told in found.twins.items())
     note = (
-        f"Random: the mean of {SEEDS} seeds. Copies, instructions and style are of equal samples, at most {count(TEXTS)} texts each; "
-        "type-token ratio and words a sentence as mean ± standard deviation."
+        f"Random: the mean of {SEEDS} seeds. Copies, instructions and style are of equal samples, at most "
+        f"{count(TEXTS)} texts each; type-token ratio and words a sentence as mean ± standard deviation."
     )
     grid = Grid(("", *shown), rows, marked=list(found.twins).index("kept"), kind="twins")
     return Section("twins", "Beside honest twins", _reading(found.twins), grids=(grid,), note=note)
@@ -114,7 +114,8 @@ def _cell(name: str, told: Figures) -> str:
 def _reading(told: Mapping[str, Figures]) -> str:
     kept, random = told["kept"], told["random, equal rows"]
     words = [
-        f"The kept records' mean score is {number(kept['mean score'])}; as many at random have {number(random['mean score'])}"
+        f"The kept records' mean score is {number(kept['mean score'])}; "
+        f"as many at random have {number(random['mean score'])}"
     ]
     if "longest, equal rows" in told:
         words.append(f", the longest {number(told['longest, equal rows']['mean score'])}")

@@ -81,7 +81,9 @@ def on_map(found: Gathered) -> Section | None:
         f"{count(len(flat.records))} sampled records on the first two principal axes of their embeddings."
     )
     if records.kept.any():
-        caption += f" {count(np.sum(kept))} of them were kept: more than their share, so that they are seen."
+        caption += (
+            f" {count(int(kept.sum()))} of them were kept: more than their share, so that they are seen."
+        )
     return Section(
         "map",
         "Map of the pool",
