@@ -34,7 +34,6 @@ class Chosen:
 
     name: str
     """The kept file."""
-    rules: tuple[Mapping[str, Any], ...]
     stages: tuple[Stage, ...]
     audit: Mapping[str, Any] = field(default_factory=dict)
 

@@ -58,7 +58,7 @@ def of_kept(place: str, pool: Place | Sequence[Place] | None = None) -> Facts:
         embeddings=partial(_embeddings, run, told.run["place"]),
         bundles=told.bundles,
         bundle_hashes=hashes_of(run[1]) if run else {},
-        chosen=Chosen(told.kept["name"], told.rules, told.stages, told.audit),
+        chosen=Chosen(told.kept["name"], told.stages, told.audit),
         details=partial(details, run[0]) if run else lambda: iter(()),
         origin={
             "kept file": f"{told.kept['name']}, sha256 {told.kept['sha256']}",

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files as resources
@@ -109,7 +109,7 @@ def render(found: Gathered) -> str:
             asides=asides(found),
             warnings=warnings(found),
             left_out=found.left_out,
-            rules=[_rule(each) for each in found.facts.chosen.rules] if found.facts.chosen else [],
+            rules=[stage.rule for stage in found.facts.chosen.stages] if found.facts.chosen else [],
             version=scar.__version__,
         )
     )
@@ -126,16 +126,6 @@ def policy(style: str, script: str) -> str:
 
 def _read(name: str) -> str:
     return (resources("scar.report") / "page" / name).read_text(encoding="utf-8")
-
-
-def _rule(told: Mapping[str, Any] | Any) -> str:
-    """Write a rule as it prints: TopK(k=1000)."""
-    if not isinstance(told, Mapping):
-        return str(told)
-    return " + ".join(
-        f"{name}({', '.join(f'{k}={v!r}' for k, v in given.items() if v is not None) if isinstance(given, Mapping) else given})"
-        for name, given in told.items()
-    )
 
 
 def prose(text: str) -> Svg:

@@ -111,8 +111,8 @@ def _calibrated(calibration: Calibration, temperature: Mapping[str, Any] | None)
         if known and "ece_after" in known:
             where = known.get("measured_on") or known.get("fitted_on")
             told.append(
-                f"Expected calibration error of {name}: {known['ece_before']:.3f} before, {known['ece_after']:.3f} after"
-                + (f" ({where})." if where else ".")
+                f"Expected calibration error of {name}: {known['ece_before']:.3f} before, "
+                f"{known['ece_after']:.3f} after" + (f" ({where})." if where else ".")
             )
         elif known:
             told.append(f"The error of {name} was not measured.")

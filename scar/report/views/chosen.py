@@ -20,7 +20,8 @@ def stages(found: Gathered) -> Section | None:
     rows = tuple(_stage(stage, most) for stage in chosen.stages)
     kept, scored = int(found.records.kept.sum()), int(found.records.scored.sum())
     share = percent(kept / scored) if scored else "none"
-    reading = f"{_steps(len(rows))}, by {found.facts.by}, took {count(scored)} scored records to {count(kept)} ({share})."
+    steps = f"{_steps(len(rows))}, by {found.facts.by},"
+    reading = f"{steps} took {count(scored)} scored records to {count(kept)} ({share})."
     grid = Grid(("rule", "", "in", "out", "found on the way"), rows, kind="stages")
     return Section("chosen", "How they were chosen", reading, grids=(grid,))
 
@@ -85,7 +86,9 @@ def audit(found: Gathered) -> Section | None:
     reading = "What `scar select` looks at whenever it chooses."
     if auc is not None:
         reading += f" Length alone tells kept from dropped with an AUC of {number(auc)}: 0.5 is not at all."
-    note = "Compression: bytes of the texts over their bytes after DEFLATE; the higher, the more they repeat themselves."
+    note = (
+        "Compression: bytes of the texts over their bytes after DEFLATE; higher where they repeat themselves."
+    )
     return Section("audit", "Audit", reading, grids=(grid,), note=note)
 
 

@@ -1,7 +1,5 @@
 """Where the records come from, before and after: by source, by language, by cluster; and on a map."""
 
-import numpy as np
-
 from scar.report.examples import tenths
 from scar.report.gather import Gathered
 from scar.report.section import Figure, Grid, Section
