@@ -57,7 +57,7 @@ def _grid(each: Shares, selected: bool) -> Grid:
         ]
         rows.append((_name(one), bars(shares, most), *numbers))
     head = (each.column, "", "pool", "kept" if selected else "records")
-    return Grid(head, tuple(rows), kind="shares")
+    return Grid(head, tuple(rows), kind="shares two" if selected else "shares")
 
 
 def on_map(found: Gathered) -> Section | None:
@@ -73,7 +73,7 @@ def on_map(found: Gathered) -> Section | None:
     else:
         of = tenths(records.score)[flat.records]
         classes = [(f"t{n}", (of - 1) // 2 == n) for n in range(5)]
-        reading = f"The darker a point, the higher its score, in fifths. {told}"
+        reading = f"The stronger the colour of a point, the higher its score, in fifths. {told}"
     chart = scatter_chart(flat.points, classes, reading)
     caption = (
         f"{count(len(flat.records))} sampled records on the first two principal axes of their embeddings."
