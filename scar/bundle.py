@@ -44,6 +44,8 @@ class Graphs:
     reference: str
     beside: tuple[str, ...] = ()
     """What every variant needs too."""
+    says: str = "score"
+    """The output that stands for the whole: what gates compare."""
 
     def variant(self, name: str) -> str:
         """Give the file of a variant: `tower.int8.onnx` for int8."""
@@ -63,8 +65,12 @@ GRAPHS = {
     "style": Graphs(TOWER, (HEAD,)),
     "quality": Graphs(MODEL),
     "unseen": Graphs(MODEL),
+    "encoder": Graphs(MODEL, says="embedding"),
 }
-"""The graphs of each kind of ranker."""
+"""The graphs of each kind of ranker, and of the kind that ranks nothing."""
+ENCODER = "encoder"
+"""The kind of a bundle that gives embeddings, and no score."""
+RANKER_KINDS = tuple(kind for kind in GRAPHS if kind != ENCODER)
 ENDINGS = {"probability": "p", "percentile": "percentile"}
 """Parts of a calibration, and the endings of the columns that they add."""
 CALIBRATED = tuple(ENDINGS.values())
@@ -106,6 +112,17 @@ class Bundle:
             )
         return cls(path, ranker)
 
+    @classmethod
+    def open_ranker(cls, path: str | Path) -> "Bundle":
+        """Open a bundle that gives scores. Raises InputError for an encoder too."""
+        bundle = cls.open(path)
+        if bundle.kind == ENCODER:
+            raise InputError(
+                f"{bundle.path}: an encoder, which gives embeddings and no scores: name a ranker here; "
+                "`scar score POOL --ranker B --embeddings ENCODER` runs both"
+            )
+        return bundle
+
     @property
     def name(self) -> str:
         """The ranker's name: its column in the scores."""
@@ -115,6 +132,16 @@ class Bundle:
     def kind(self) -> str:
         """The ranker's kind."""
         return str(self.ranker["kind"])
+
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding. Raises InputError where ranker.json does not say it."""
+        width = (self.ranker.get("encoder") or {}).get("hidden_size")
+        if not isinstance(width, int) or width < 1:
+            raise InputError(
+                f"{self.path / RANKER}: the encoder's hidden_size is {width!r}: train the ranker again"
+            )
+        return width
 
     @property
     def graphs(self) -> Graphs:

@@ -17,6 +17,11 @@ NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EBADF)
 """What file systems say that have no locks, or none of this kind, as NFS has none of folders."""
 
 
+def temp_of(path: Path, by: str = "") -> Path:
+    """Name the temp file that becomes a file."""
+    return path.with_name(f".{path.name}{by and f'.{by}'}{TEMP}")
+
+
 @contextmanager
 def atomic(path: Path, by: str = "") -> Iterator[IO[bytes]]:
     """Open a temp file beside `path`; at the end of the block it becomes `path`, or nothing does.
@@ -25,7 +30,7 @@ def atomic(path: Path, by: str = "") -> Iterator[IO[bytes]]:
     that writes the same file at the same time is refused by an InputError. Those that write the same bytes may stand
     beside each other, each with a name of its own in `by`.
     """
-    temp = path.with_name(f".{path.name}{by and f'.{by}'}{TEMP}")
+    temp = temp_of(path, by)
     with _named(path, temp):
         if temp.is_symlink():
             temp.unlink()  # what it leads to is none of ours

@@ -30,6 +30,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from scar.bundle import Bundle
 from scar.pools import RowReader, cut, find
 from scar.serving.choice import Choice
+from scar.serving.crew import Crew
 from scar.serving.pipeline import Threads, read_chunks
 from scar.serving.scorer import Scorer
 from scar.serving.sidecar import table, with_scores
@@ -203,7 +204,7 @@ def torch_engine(setting: Setting) -> Callable[[], pa.Table]:
         works = read_chunks(files, chunks, RowReader(files, Reading(), ()))
         sheets = []
         with tempfile.TemporaryDirectory() as out:
-            for scored in Threads([scorer], lambda *_: None).run(works):
+            for scored in Threads(Crew([scorer]), lambda *_: None).run(works):
                 items, places = with_scores(scored.items, scored.scores)
                 sheets.append(table(items, places, scored.scores, ()))
                 pq.write_table(sheets[-1], Path(out) / f"{scored.chunk.index}.parquet")

@@ -57,7 +57,7 @@ def committing(folder: Path, pool: str, ranker: str, rows: int) -> None:
     settle(run, job, "resume")
     started, scored = time.perf_counter(), []
     with closing(
-        Threads(job.scorers, lambda *_: None).run(read_chunks(job.files, plan.chunks, job.reader))
+        Threads(job.crew, lambda *_: None).run(read_chunks(job.files, plan.chunks, job.reader))
     ) as results:
         for each in results:
             assert isinstance(each, Scored)

@@ -49,12 +49,13 @@ mark("graphs (and the tokenizer again)")
 from scar.pools import cut
 _, chunks = cut(files, scorer.scoring.chunk_rows)
 mark("plan")
+from scar.serving.crew import Crew
 from scar.serving.pipeline import Threads, read_chunks
 class First(Exception): pass
 def first(*_):
     raise First
 try:
-    list(Threads([scorer], first).run(read_chunks(files, chunks, reader)))
+    list(Threads(Crew([scorer]), first).run(read_chunks(files, chunks, reader)))
 except First:
     mark("first batch: read, tokenise, run")
 before = [started] + [at for _, at in marks]

@@ -69,3 +69,13 @@ def quality_bundle(tmp_path_factory, encoder):
     train_quality(settings, data, folder / "quality")
     export(folder / "quality")
     return folder / "quality"
+
+
+@pytest.fixture(scope="session")
+def encoder_bundle(tmp_path_factory, encoder):
+    """A bundle of the tiny encoder, which gives embeddings alone. Tests that change it copy it."""
+    from scar.training.export_encoder import export_encoder
+
+    out = tmp_path_factory.mktemp("embedding") / "encoder"
+    export_encoder(str(encoder), out, max_tokens=40)
+    return out

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scar.bundle import CARD
-from scar.card import judged, style
+from scar.bundle import CARD, ENCODER
+from scar.card import encoder, judged, style
 from scar.files import atomic
 
 _FRONT = """---
@@ -25,10 +25,16 @@ _TAGS = {"style": "style-ranking", "quality": "reward-model", "unseen": "novelty
 
 def write_card(folder: Path, ranker: dict[str, Any], evaluation: dict[str, Any] | None) -> None:
     """Write README.md of a bundle."""
-    card = style if ranker["kind"] == "style" else judged
-    use = card.USE_IMPORTED if "imported" in ranker else card.USE
     with atomic(folder / CARD) as stream:
-        stream.write(card.card(ranker, evaluation, use).encode())
+        stream.write(_card(ranker, evaluation).encode())
+
+
+def _card(ranker: dict[str, Any], evaluation: dict[str, Any] | None) -> str:
+    if ranker["kind"] == ENCODER:
+        return encoder.card(ranker)
+    card = style if ranker["kind"] == "style" else judged
+    text: str = card.card(ranker, evaluation, card.USE_IMPORTED if "imported" in ranker else card.USE)
+    return text
 
 
 def hub_card(
@@ -38,10 +44,10 @@ def hub_card(
 
     `graphs` says whether it holds some, `classifier` whether it is a classifier of transformers, head and all.
     """
-    encoder = ranker["encoder"]
+    known = ranker["encoder"]
     # The hub links a base model by its name there; a folder of somebody's has none.
-    named = encoder["origin"] != "folder" and re.fullmatch(r"[\w.-]+/[\w.-]+", encoder["name"])
-    base = f"base_model: {encoder['name']}\n" if named else ""
+    named = known["origin"] != "folder" and re.fullmatch(r"[\w.-]+/[\w.-]+", known["name"])
+    base = f"base_model: {known['name']}\n" if named else ""
     library = "transformers" if classifier else "scar-rank"
     front = _FRONT.format(base=base, library=library, tag=_TAGS[ranker["kind"]])
     if ranker["kind"] == "style":

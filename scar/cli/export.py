@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from scar.bundle import ENCODER
 from scar.cli.parser import Parser, from_flat
 from scar.cli.quiet import quiet
 from scar.cli.tables import show
 from scar.errors import InputError
 from scar.settings import Reading
+
+if TYPE_CHECKING:
+    from scar.training.export import ExportReport
 
 
 def export(arguments: Sequence[str]) -> None:
@@ -20,7 +24,22 @@ def export(arguments: Sequence[str]) -> None:
     parser = Parser(
         "export", "Write a bundle's ONNX graphs into it, each compared with the model on real rows."
     )
-    parser.add_argument("bundle", type=Path, help="folder made by `scar train`")
+    parser.add_argument("bundle", type=Path, nargs="?", help="folder made by `scar train`")
+    parser.add_argument(
+        "--encoder",
+        type=str,
+        help="in place of a bundle: make one, at --out, of this folder or hub name; it gives embeddings, no scores",
+    )
+    parser.add_argument("--out", type=Path, help="the bundle that --encoder makes")
+    parser.add_argument(
+        "--revision", type=str, help="hub revision of the --encoder; what was found is recorded"
+    )
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        default=0,
+        help="tokens of a text that the --encoder sees; 0: 512, or its limit",
+    )
     parser.add_argument(
         "--graphs",
         type=str,
@@ -37,7 +56,9 @@ def export(arguments: Sequence[str]) -> None:
         help="write a folder that transformers loads, with the graphs that there are; "
         "graphs are made only where --graphs or --rows is given too",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing --to-hub-folder")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing --to-hub-folder or --out"
+    )
     parser.add_argument(
         "--push-to-hub",
         dest="repository",
@@ -49,6 +70,13 @@ def export(arguments: Sequence[str]) -> None:
     values = parser.read(arguments)
     if values["private"] and not values["repository"]:
         raise InputError("--private goes with --push-to-hub")
+    if values["encoder"] is not None:
+        _export_encoder(values)
+        return
+    if values["bundle"] is None:
+        raise InputError("name a bundle, or --encoder NAME --out BUNDLE to make one of an encoder")
+    if stray := next((name for name in ("out", "revision", "max_tokens") if values[name]), None):
+        raise InputError(f"--{stray} goes with --encoder")
     if values["overwrite"] and not values["folder"]:
         raise InputError("--overwrite goes with --to-hub-folder; graphs are replaced without it")
     published = values["folder"] or values["repository"]
@@ -64,12 +92,44 @@ def _export_graphs(values: dict[str, Any]) -> None:
     except ImportError as error:
         raise _no_extra(error) from None
     quiet()
-    report = export_bundle(
-        values["bundle"],
-        graphs=values["graphs"] or "auto",
-        rows=values["rows"],
-        reading=from_flat(Reading, values),
+    _print(
+        export_bundle(
+            values["bundle"],
+            graphs=values["graphs"] or "auto",
+            rows=values["rows"],
+            reading=from_flat(Reading, values),
+        )
     )
+
+
+def _export_encoder(values: dict[str, Any]) -> None:
+    if values["bundle"] or values["folder"] or values["repository"]:
+        raise InputError("--encoder makes a bundle of its own, at --out: name no other, and push none")
+    if values["out"] is None:
+        raise InputError("--encoder needs --out BUNDLE, the folder that it goes to")
+    if not values["encoder"]:
+        raise InputError("--encoder is empty: give a folder or a hub name")
+    try:
+        from scar.training.export_encoder import export_encoder
+    except ImportError as error:
+        raise _no_extra(error) from None
+    quiet()
+    _print(
+        export_encoder(
+            values["encoder"],
+            values["out"],
+            revision=values["revision"],
+            max_tokens=values["max_tokens"],
+            graphs=values["graphs"] or "auto",
+            rows=values["rows"],
+            reading=from_flat(Reading, values),
+            overwrite=values["overwrite"],
+        )
+    )
+
+
+def _print(report: "ExportReport") -> None:
+    """Print what became of each graph, and what they are for."""
     table = Table("graph", "gate", "rows", "largest difference", "allowed", "note", box=SIMPLE)
     for record in report.records:
         real, hard = (
@@ -84,7 +144,9 @@ def _export_graphs(values: dict[str, Any]) -> None:
             Text(record["reason"] or _note(record)),
         )
     show(table)
-    print(f"bundle: {report.bundle}   next: scar score POOL --ranker {report.bundle} --out RUN")
+    place = report.bundle
+    flags = f"--ranker B --embeddings {place}" if report.kind == ENCODER else f"--ranker {place}"
+    print(f"bundle: {place}   next: scar score POOL {flags} --out RUN")
 
 
 def _allowed(record: dict[str, Any], sigma: float | None) -> str:

@@ -16,8 +16,8 @@ __all__ = ["Parser", "comma_list", "from_flat"]
 
 
 CONFIG = "--config"
-NEVER_EMPTY = ("out", "run", "place", "shard")
-"""Arguments that "" would name the working directory by, or all of a run."""
+NEVER_EMPTY = ("out", "run", "place", "shard", "embeddings")
+"""Arguments that "" would name the working directory by, or all of a run, or nothing at all."""
 
 
 class Parser(jsonargparse.ArgumentParser):

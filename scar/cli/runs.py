@@ -111,6 +111,7 @@ def verify(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--ranker", type=str, action="append", help="where the bundle is now; again for each further one"
     )
+    parser.add_argument("--embeddings", type=str, help="where the bundle of the encoder is now")
     values = parser.read(arguments)
     place = values["place"]
     if _is_bundle(place):
@@ -152,7 +153,14 @@ def _mend(found: "Verified", place: str, values: dict[str, Any]) -> None:
     if values["check"]:
         raise RunError(f"{place}: {len(found.damaged)} damaged; without --check they are made anew")
     with watched() as watch:
-        report = repair(found, place, watch, pool=values["pool"] or (), ranker=values["ranker"] or ())
+        report = repair(
+            found,
+            place,
+            watch,
+            pool=values["pool"] or (),
+            ranker=values["ranker"] or (),
+            embeddings=values["embeddings"] or "",
+        )
     if report is None:
         print("what was damaged is taken out; the run is not finished: the same scar score goes on")
     else:

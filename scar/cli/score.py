@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scar.cli import logs
 from scar.cli.parser import Parser, comma_list, from_flat
 from scar.settings import Cluster, Reading, Scoring
+from scar.settings.scoring import OWN
 
 if TYPE_CHECKING:
     from scar.serving.report import RunReport
@@ -32,6 +33,14 @@ def add_scoring(parser: Parser) -> None:
     parser.add_argument(
         "--carry", type=str, default="", help="columns to write beside the scores: source,lang"
     )
+    parser.add_argument(
+        "--embeddings",
+        type=str,
+        nargs="?",
+        const=OWN,
+        help="embed each record too: by the bundle of an encoder (`scar export --encoder`), or, without a value, by "
+        "the first ranker's own graph in the same pass",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
     parser.add_settings(Reading)
     parser.add_settings(Scoring, only=FLAGS)
@@ -39,8 +48,8 @@ def add_scoring(parser: Parser) -> None:
 
 def scoring_of(values: dict[str, Any]) -> Scoring:
     """Read the scoring settings out of parsed flags."""
-    carry = comma_list(values.pop("carry"))
-    return replace(from_flat(Scoring, values), carry=carry)
+    carry, embeddings = comma_list(values.pop("carry")), values.pop("embeddings") or ""
+    return replace(from_flat(Scoring, values), carry=carry, embeddings=embeddings)
 
 
 def score(arguments: Sequence[str]) -> None:
@@ -113,6 +122,8 @@ def print_run(report: "RunReport", same: str = ": the same pool, ranker and sett
         print(
             f"engine: {who}{choice['engine']} {choice['precision']}, {choice['graph'] or 'weights'} ({choice['why']})"
         )
+    if told := report.embeddings:
+        print(f"embeddings: {told['width']:,} numbers a record, of {_embedded_by(told)}")
     aside = sum(counts.set_aside.values())
     print(
         f"read {counts.rows:,} rows, {counts.records:,} records: {counts.scored:,} scored, {aside:,} set aside"
@@ -127,6 +138,13 @@ def print_run(report: "RunReport", same: str = ": the same pool, ranker and sett
         before = f" ({report.rows_before:,} rows were done before)" if report.rows_before else ""
         rate = written["rows_per_second"]  # as run.json has it: rounded twice, it could be told as another
         print(f"{report.seconds:.1f} s, {rate:,.1f} rows/s, padding {report.padding:.1%}{before}")
+
+
+def _embedded_by(told: dict[str, Any]) -> str:
+    """Say what embedded: a ranker in its own pass, or an encoder on an engine."""
+    if "engine" not in told:
+        return f"{told['of']}, in its own pass"
+    return f"{told['of']}: {told['engine']} {told['precision']}, {told['graph'] or 'weights'}"
 
 
 def _truncated(counts: Any) -> str:

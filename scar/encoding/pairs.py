@@ -26,7 +26,8 @@ class Pairs:
     texts: NDArray[np.int64]
     """(n, k) numbers of sequences: instruction and response where each is encoded alone (k = 2), else one (k = 1)."""
     response_tokens: NDArray[np.int64]
-    """(n,) tokens of each response before any cut: what a score's trend with length is counted by."""
+    """(n,) tokens of each response before any cut: what a score's trend with length is counted by. Of both as one text,
+    which has no score, those of the text."""
 
     def __len__(self) -> int:
         """Give the number of pairs."""
@@ -87,6 +88,9 @@ class PairEncoder:
     def note(self, pair: Pair, texts: Texts) -> tuple[int, int]:
         """Give the numbers that the two texts of a pair have among the distinct ones."""
         (turns, response), settings = pair, self.settings
+        if settings.inputs == "text":
+            whole = settings.template.whole(turns, response)
+            return (texts.number(whole, settings.max_tokens, self._cut(turns)),) * 2
         numbers = [-1, -1]
         if settings.inputs != "response":
             rendered, cut = settings.template.render(turns), self._cut(turns)
@@ -103,7 +107,10 @@ class PairEncoder:
         whole = bare.whole[noted[:, 1]] if len(noted) else np.zeros(0, dtype=np.int64)
         if self.settings.inputs == "pair":
             return self._joined(noted, dialogue, bare, whole)
-        seen = {"each": noted, "instruction": noted[:, :1], "response": noted[:, 1:]}[self.settings.inputs]
+        first = noted[:, :1]
+        seen = {"each": noted, "instruction": first, "response": noted[:, 1:], "text": first}[
+            self.settings.inputs
+        ]
         cuts: dict[int, Cut] = dict.fromkeys(noted[:, 1].tolist(), self.settings.response)
         cuts |= {
             int(number): self.settings.dialogue if several else self.settings.instruction

@@ -8,7 +8,7 @@ from scar.encoding.template import Template
 from scar.encoding.text import Cut
 from scar.errors import InputError
 
-Inputs = Literal["each", "pair", "instruction", "response"]
+Inputs = Literal["each", "pair", "instruction", "response", "text"]
 MOST_WORDS = 1 << 24
 """No vocabulary is larger."""
 CUTS, INPUTS = get_args(Cut), get_args(Inputs)
@@ -29,7 +29,7 @@ class TextSettings:
     """Cut of an instruction of several turns: its last turns matter most."""
     response: Cut = "tail"
     inputs: Inputs = "each"
-    """What the encoder sees: each text alone, both as one sequence, or one of the two."""
+    """What the encoder sees: each text alone, both as one sequence, one of the two, or both as one text."""
     token_types: bool = False
     """Whether the encoder is told which tokens are the second text's."""
 

@@ -23,3 +23,7 @@ class Template:
         # The system turn comes first, wherever the row has it.
         ordered = sorted(turns, key=lambda turn: turn.role != "system")
         return self.separator.join(marks.get(turn.role, f"{turn.role}: ") + turn.text for turn in ordered)
+
+    def whole(self, turns: Sequence[Turn], response: str) -> str:
+        """Give the text of the turns and the response, a separator between them."""
+        return f"{self.render(turns)}{self.separator}{response}"

@@ -19,6 +19,7 @@ SEEN: dict[Inputs, tuple[str, ...]] = {
     "pair": ("pair",),
     "instruction": ("instruction",),
     "response": ("response",),
+    "text": ("text",),
 }
 """What the sequences of a record are called, by what a ranker sees of it."""
 WINDOW = 1024

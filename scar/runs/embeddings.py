@@ -6,14 +6,16 @@ A record's embedding has length 1; one that was set aside has NaN everywhere.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scar.errors import InputError
-from scar.runs.folder import Folder
-from scar.runs.names import embeddings_name
+from scar.runs.checked import read_checked
+from scar.runs.folder import Disk, Folder
+from scar.runs.names import embeddings_name, entry_name
 from scar.runs.plan import Plan
 
 BLOCK = 8192
@@ -21,10 +23,37 @@ BLOCK = 8192
 
 
 @dataclass(frozen=True)
-class Embeddings:
-    """Embeddings of n records in d dimensions, in the order of the sidecar; parts may be maps of files."""
+class Mapped:
+    """An array in a file of a disk: mapped when something of it is taken, and let go again.
 
-    parts: tuple[NDArray[Any], ...]
+    A map of each chunk's file, kept, would be an open file a chunk.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        """Give the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: NDArray[np.int64] | slice) -> NDArray[Any]:
+        """Give a copy of some rows."""
+        return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[rows])
+
+
+Part = NDArray[Any] | Mapped
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings of n records in d dimensions, in the order of the sidecar; parts may be files."""
+
+    parts: tuple[Part, ...]
     """Each of shape (records of a chunk, d)."""
 
     def __post_init__(self) -> None:
@@ -35,7 +64,14 @@ class Embeddings:
     @classmethod
     def of_run(cls, folder: Folder, plan: Plan) -> "Embeddings":
         """Open a run's embeddings. Raises InputError where it was scored without, or a file of them is damaged."""
-        return cls(tuple(_part(folder, chunk.index) for chunk in plan.chunks))
+        if not plan.embedded:
+            raise InputError(
+                f"{folder.place}: it has no embeddings, which this rule needs: score the pool with --embeddings"
+            )
+        entries = folder.read_all([entry_name(chunk.index) for chunk in plan.chunks])
+        return cls(
+            tuple(_part(folder, chunk.index, raw) for chunk, raw in zip(plan.chunks, entries, strict=True))
+        )
 
     @classmethod
     def of_array(cls, array: NDArray[Any]) -> "Embeddings":
@@ -69,19 +105,48 @@ class Embeddings:
         return np.cumsum([0, *(len(part) for part in self.parts)], dtype=np.int64)
 
 
-def _part(folder: Folder, index: int) -> NDArray[Any]:
+def wrong_part(folder: Folder, index: int, records: int) -> str | None:
+    """Say what is wrong with a chunk's embeddings, of so many records; None where they are whole."""
     name = embeddings_name(index)
     try:
         with folder.open(name) as stream:
-            # A file of a disk is mapped; what comes from a store is held.
-            if hasattr(stream, "fileno"):
-                return np.asanyarray(np.lib.format.open_memmap(stream.name, mode="r"))
-            return np.asanyarray(np.lib.format.read_array(stream, allow_pickle=False))
+            shape = _shape(stream)
     except FileNotFoundError:
+        return f"{name} is missing"
+    except (ValueError, EOFError) as error:
+        return f"{name} cannot be read: {error}"
+    return None if shape[0] == records else f"{name} holds {shape[0]} embeddings, the chunk {records} records"
+
+
+def _shape(stream: IO[bytes]) -> tuple[int, int]:
+    """Read the head of a file of embeddings. Raises ValueError where it is none, or shorter or longer than it says."""
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("not a file of this version")
+    shape, by_column, kind = np.lib.format.read_array_header_1_0(stream)
+    if kind != np.float16 or by_column or len(shape) != 2:
+        raise ValueError(f"it holds {kind} of shape {shape}, not float16 of shape (records, d)")
+    start = stream.tell()
+    if (there := stream.seek(0, 2) - start) != (needed := 2 * shape[0] * shape[1]):
+        raise ValueError(f"{there} bytes of numbers, {needed} are needed")
+    return int(shape[0]), int(shape[1])
+
+
+def _part(folder: Folder, index: int, entry: bytes | None) -> Part:
+    name = embeddings_name(index)
+    if wrong := wrong_part(folder, index, _records(folder, index, entry)):
+        raise InputError(f"{folder.place}: {wrong}: `scar verify {folder.place}` makes it anew")
+    with folder.open(name) as stream:
+        # What comes from a store is held.
+        if not isinstance(folder, Disk):
+            return np.asanyarray(np.lib.format.read_array(stream, allow_pickle=False))
+        return Mapped(folder.path / name, _shape(stream))
+
+
+def _records(folder: Folder, index: int, entry: bytes | None) -> int:
+    """Give the records of a chunk, as its entry in the ledger counts them."""
+    try:
+        return int(read_checked(entry or b"")["records"])
+    except (ValueError, KeyError, TypeError):
         raise InputError(
-            f"{folder.place}: it has no embeddings, which this rule needs: score the pool with --embeddings"
-        ) from None
-    except ValueError as error:
-        raise InputError(
-            f"{folder.place}/{name}: damaged ({error}): `scar verify {folder.place}` makes it anew"
+            f"{folder.place}/{entry_name(index)}: missing or damaged: `scar verify {folder.place}` makes it anew"
         ) from None

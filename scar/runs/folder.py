@@ -10,10 +10,13 @@ from typing import IO, NamedTuple, Protocol
 from scar.errors import InputError
 from scar.files import atomic, make_folder, sync_folder
 from scar.runs.lock import Owner, hold, owners
-from scar.runs.names import CHUNKS, LEDGER, LOCK, PLAN, SET_ASIDE_PARTS, half_written
+from scar.runs.names import CHUNKS, EMBEDDINGS, LEDGER, LOCK, PLAN, SET_ASIDE_PARTS, half_written
 from scar.runs.shard import Shard
 
 ROOMS = (CHUNKS, SET_ASIDE_PARTS, LEDGER)
+"""Folders of every run."""
+ALL_ROOMS = (*ROOMS, EMBEDDINGS)
+"""With those of some."""
 
 
 class Listed(NamedTuple):
@@ -32,8 +35,11 @@ class Folder(Protocol):
         """Path or URL."""
         ...
 
-    def prepare(self) -> None:
-        """Make the folder ready to be written to, and take away what a killed process left half done."""
+    def prepare(self, *more: str) -> None:
+        """Make the folder ready to be written to, and take away what a killed process left half done.
+
+        `more` names the rooms that not every run has.
+        """
         ...
 
     def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
@@ -89,11 +95,13 @@ class Disk:
         """Path."""
         return str(self.path)
 
-    def prepare(self) -> None:
+    def prepare(self, *more: str) -> None:
         """Make the folders, and remove the temp files of a process that was killed."""
         make_folder(self.path)
-        for folder in (self.path, *map(self._room, ROOMS)):
-            folder.mkdir(exist_ok=True)
+        for room in (*ROOMS, *more):
+            self._room(room).mkdir(exist_ok=True)
+        there = (self._room(room) for room in ALL_ROOMS)
+        for folder in (self.path, *(room for room in there if room.is_dir())):
             for name in os.listdir(folder):
                 if half_written(name):
                     (folder / name).unlink(missing_ok=True)
@@ -149,7 +157,7 @@ class Disk:
             if folder.is_dir():
                 sync_folder(folder)
         # While there is a plan they tell whoever reads the folder above that this is no pool.
-        for room in ROOMS if self.path / PLAN in paths else ():
+        for room in ALL_ROOMS if self.path / PLAN in paths else ():
             if (self.path / room).is_dir() and not any((self.path / room).iterdir()):
                 (self.path / room).rmdir()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,7 +10,15 @@ from scar.errors import InputError
 from scar.pools import Chunk, FileFacts
 from scar.runs.checked import checked, read_checked
 from scar.runs.folder import Folder
-from scar.runs.names import PLAN
+from scar.runs.names import (
+    CHUNKS,
+    EMBEDDINGS,
+    PLAN,
+    SET_ASIDE_PARTS,
+    data_name,
+    embeddings_name,
+    set_aside_name,
+)
 
 FORMAT = 2
 _CUT = tuple(each.name for each in fields(Chunk) if each.name != "index")
@@ -43,6 +51,21 @@ class Plan:
     def digest(self) -> str:
         """One hash of the fingerprint."""
         return hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether each chunk has a file of embeddings too."""
+        return EMBEDDINGS in self.fingerprint
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The folders of what the chunks yield."""
+        return (CHUNKS, SET_ASIDE_PARTS, *([EMBEDDINGS] if self.embedded else []))
+
+    @property
+    def yields(self) -> tuple[Callable[[int], str], ...]:
+        """What names the files that a chunk yields, by its number."""
+        return (data_name, set_aside_name, *([embeddings_name] if self.embedded else []))
 
     def write(self, folder: Folder) -> None:
         """Write plan.json: a chunk a line, so that it grows by some fifty bytes a chunk."""

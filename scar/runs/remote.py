@@ -97,7 +97,7 @@ class Remote:
         """URL."""
         return self._url
 
-    def prepare(self) -> None:
+    def prepare(self, *more: str) -> None:
         """Do nothing: a store has no folders, and no half of an object."""
 
     @contextmanager

@@ -17,7 +17,7 @@ from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, stages_of
 from scar.selection.scored import Scored, reader_of
 from scar.selection.why.folder import why_folder
 from scar.selection.why.making import Made, write_why
-from scar.selection.writing import write
+from scar.selection.writing import written
 
 MOST_SORTED = 1_000_000
 
@@ -79,10 +79,12 @@ def select(
     kept = Kept.of(selection, scored, folder, plan)
     sample = sample_of(scored, selection, reader_of(files, plan))
     rows = sample.watch(rows_of(files))
-    write(out, rows_to_write(rows, kept, output), files, added_schema(kept, output), by_rank=output.sort)
-    audit = audit_of(scored, selection, sample, rows)
-    with new_folder(why_folder(out), overwrite=True) as made:
-        write_why(made, Made(out, folder, plan, rule, scored, selection, audit))
+    lines, added = rows_to_write(rows, kept, output), added_schema(kept, output)
+    # The kept file comes last: who is killed before it selects again, and is asked nothing.
+    with written(out, lines, files, added, by_rank=output.sort) as file:
+        audit = audit_of(scored, selection, sample, rows)
+        with new_folder(why_folder(out), overwrite=True) as made:
+            write_why(made, Made(out.name, file, folder, plan, rule, scored, selection, audit))
     return _report(out, plan, selection, rule, agreement, audit)
 
 

@@ -1,7 +1,8 @@
 """Write kept rows in the type of the output's suffix, each as it was. Knows no rules."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
-from scar.files import atomic
+from scar.files import atomic, temp_of
 from scar.pools import PoolFile, Table, source
 from scar.selection.lines import KeptRow, write_lines
 from scar.selection.spill import Spill
@@ -19,12 +20,14 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _COLUMNAR = ("parquet", "arrow", "hub")
 
 
-def write(
+@contextmanager
+def written(
     out: Path, rows: Iterable[KeptRow], files: Sequence[PoolFile], added: pa.Schema, *, by_rank: bool
-) -> None:
-    """Write rows to `out`; `added` types the columns that they add, `by_rank` writes them by rank, else as they come.
+) -> Iterator[Path]:
+    """Write rows, and give the file that becomes `out` at the end of the block.
 
-    Raises InputError where Parquet is asked for and the rows have no one schema.
+    `added` types the columns that they add, `by_rank` writes them by rank, else as they come. Raises InputError where
+    Parquet is asked for and the rows have no one schema.
     """
     # Rows wait for their place beside the output, where there must be room anyway: /tmp may well be memory.
     with atomic(out) as stream, Spill(out.parent) as spill:
@@ -35,6 +38,8 @@ def write(
             write_tables(stream, arrow_tables(rows, added, spill, by_rank=by_rank), bare)
         else:
             write_tables(stream, json_tables(rows, added, spill, by_rank=by_rank), added)
+        stream.flush()
+        yield temp_of(out)
 
 
 def check_types(out: Path, files: Sequence[PoolFile]) -> None:

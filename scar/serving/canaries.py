@@ -1,4 +1,4 @@
-"""Three short texts whose scores are known: does the engine give now what it gave before?
+"""Three short texts whose scores, or embeddings, are known: does the engine give now what it gave before?
 
 An engine can go wrong without an error and without a NaN, and stay wrong until it is started again.
 """
@@ -52,6 +52,7 @@ class Canaries:
 
     pairs: Pairs
     scores: NDArray[np.float32]
+    """(n,); of an encoder the embeddings, (n, H)."""
     allowed: float
     """In units of the score."""
 
@@ -74,16 +75,17 @@ class Canaries:
 
     def _compare(self, found: NDArray[np.float32], wanted: NDArray[np.float32], what: str) -> None:
         allowed = np.maximum(self.allowed, FLOOR * np.maximum(1, np.abs(wanted)))
-        if not (np.abs(found - wanted) <= allowed).all():
+        if found.shape != wanted.shape or not (np.abs(found - wanted) <= allowed).all():
+            given = "scores" if wanted.ndim == 1 else "embeddings"
             raise RunError(
-                f"the engine does not give the scores {what}: for {len(wanted)} known texts {_told(found)}, "
+                f"the engine does not give the {given} {what}: for {len(wanted)} known texts {_told(found)}, "
                 f"not {_told(wanted)} (allowed: {float(allowed.max()):.2g})"
             )
 
 
 def write_canaries(path: Path, encoder: PairEncoder, model: Model, sigma: float, made_for: Any) -> None:
     """Write the texts, the scores of the reference graph in fp32, and sigma on the gate's rows."""
-    scores = [float(score) for score in model.score(_encoded(encoder, TEXTS))]
+    scores = model.score(_encoded(encoder, TEXTS)).tolist()
     known = {"texts": TEXTS, "scores": scores, "sigma": sigma, "made_for": made_for}
     path.write_text(json.dumps(known, indent=2) + "\n")
 
@@ -105,7 +107,7 @@ def _known(bundle: Bundle) -> dict[str, Any] | None:
 
 
 def _is_known(told: Any) -> bool:
-    """Tell whether a value is what `write_canaries` writes: a few short texts, and a number for each."""
+    """Tell whether a value is what `write_canaries` writes: a few short texts, and a number or a vector for each."""
     if not isinstance(told, dict) or not {"texts", "scores", "sigma", "made_for"} <= told.keys():
         return False
     texts, numbers = told["texts"], told["scores"]
@@ -115,8 +117,18 @@ def _is_known(told: Any) -> bool:
     return (
         pairs
         and len(numbers) == len(texts)
-        and all(type(number) in (int, float) for number in (*numbers, told["sigma"]))
+        and (_are_numbers(numbers) or _are_vectors(numbers))
+        and _are_numbers([told["sigma"]])
     )
+
+
+def _are_numbers(told: list[Any]) -> bool:
+    return all(type(number) in (int, float) for number in told)
+
+
+def _are_vectors(told: list[Any]) -> bool:
+    vectors = [each for each in told if isinstance(each, list) and _are_numbers(each)]
+    return len(vectors) == len(told) and len({len(each) for each in vectors}) == 1
 
 
 def _sigma(bundle: Bundle) -> float:
@@ -130,4 +142,5 @@ def _encoded(encoder: PairEncoder, texts: Texts) -> Pairs:
 
 
 def _told(scores: NDArray[np.float32]) -> str:
-    return "[" + ", ".join(f"{score:.6g}" for score in scores) + "]"
+    """Tell scores, or the first number of each embedding."""
+    return "[" + ", ".join(f"{score:.6g}" for score in scores.reshape(len(scores), -1)[:, 0]) + "]"

@@ -8,12 +8,13 @@ from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, find, rows_of
 from scar.pools.places import Local
 from scar.records import Record, SetAside
-from scar.serving.answers import Encoded, encode_records
 from scar.serving.choice import Choice
+from scar.serving.crew import Crew
+from scar.serving.embedder import open_encoder
 from scar.serving.engines.machine import peak_memory
+from scar.serving.job import crew_of
 from scar.serving.pipeline import READ_AHEAD, SCORED_TOGETHER
 from scar.serving.rankers import Rankers, check_carried, open_bundles
-from scar.serving.scorer import Scorer
 from scar.settings import Reading, Scoring
 
 SAMPLE = 300
@@ -76,26 +77,28 @@ def dry_run(
     reader = RowReader(files, reading, scoring.carry)
     bundles = open_bundles(ranker)
     check_carried(bundles, scoring.carry)
+    encoder = open_encoder(scoring.embeddings) if scoring.encoder else None
     rows, picked = spread(files, reader, sample)
-    scorers = [Scorer.of_bundle(bundle, scoring) for bundle in bundles]
+    crew = crew_of(bundles, encoder, scoring)
     records = [item for items in picked for item in items if isinstance(item, Record)]
-    _score(scorers, records[:WARM])
+    crew.say(crew.encode(records[:WARM]))
     started = time.perf_counter()
-    encoded = _score(scorers, records)
+    tokens = crew.encode(records)
+    crew.say(tokens)
     seconds = time.perf_counter() - started
     return Estimate(
         rows=rows,
         sampled=len(picked),
         records=sum(map(len, picked)),
         set_aside=sum(isinstance(item, SetAside) for items in picked for item in items),
-        tokens=sum(int(each.pairs.lengths.sum()) for each in encoded),
+        tokens=sum(int(each.pairs.lengths.sum()) for each in tokens.encoded),
         truncated={
             scorer.name: int(each.pairs.truncated.sum())
-            for scorer, each in zip(scorers, encoded, strict=True)
+            for scorer, each in zip(crew.scorers, tokens.encoded, strict=True)
         },
         seconds=seconds,
-        memory_bytes=_memory(scorers, records, len(picked)) * max(1, scoring.workers),
-        choices={scorer.name: scorer.choice for scorer in scorers},
+        memory_bytes=_memory(crew, records, len(picked)) * max(1, scoring.workers),
+        choices={scorer.name: scorer.choice for scorer in crew.scorers},
     )
 
 
@@ -125,17 +128,10 @@ def spread(files: Sequence[PoolFile], reader: RowReader, sample: int) -> tuple[i
     return number, [items for _, items in kept]
 
 
-def _score(scorers: Sequence[Scorer], records: Sequence[Record]) -> list[Encoded]:
-    encoded = encode_records([scorer.encoder for scorer in scorers], records)
-    for scorer, each in zip(scorers, encoded, strict=True):
-        scorer.score_encoded(each)
-    return encoded
-
-
-def _memory(scorers: Sequence[Scorer], records: Sequence[Record], rows: int) -> int:
+def _memory(crew: Crew, records: Sequence[Record], rows: int) -> int:
     """Give what this process has needed, and the chunks that a run holds at a time besides."""
     used = peak_memory()
     text = sum(len(record.response) + sum(len(turn.text) for turn in record.turns) for record in records)
-    chunk_rows = max(scorer.scoring.chunk_rows for scorer in scorers)
+    chunk_rows = max(scorer.scoring.chunk_rows for scorer in crew.scorers)
     # The text of one chunk, as bytes and as characters; the others that are under way are ids and arrays.
     return used + int(chunk_rows * (2 * text / rows + (READ_AHEAD + SCORED_TOGETHER + 1) * ROW_BYTES))

@@ -11,8 +11,10 @@ import pyarrow as pa
 from scar.bundle import Bundle
 from scar.errors import InputError
 from scar.pools import Place, PoolFile, RowReader, cut, find, recorded
-from scar.runs import Plan
+from scar.runs import EMBEDDINGS, Plan
 from scar.serving.choice import Choice
+from scar.serving.crew import Crew
+from scar.serving.embedder import Embedder, open_encoder
 from scar.serving.engines import versions
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
@@ -36,7 +38,9 @@ class Job:
     stamps: Mapping[str, str]
     """How the pool's files looked before anything of them was read, by name."""
     choices: Sequence[Choice] = ()
-    """What the rankers run on, where another process has chosen; else it is chosen here."""
+    """What the rankers, then the encoder, run on, where another process has chosen; else it is chosen here."""
+    encoder: Bundle | None = None
+    """What embeds beside the rankers, where a bundle was named for it."""
 
     @classmethod
     def of(
@@ -56,20 +60,35 @@ class Job:
         reader = RowReader(files, reading or Reading(), scoring.carry)
         bundles = open_bundles(ranker)
         check_carried(bundles, scoring.carry)
-        return cls(files, recorded(pool, files), reader, bundles, scoring, stamps, choices)
+        encoder = open_encoder(scoring.embeddings) if scoring.encoder else None
+        return cls(files, recorded(pool, files), reader, bundles, scoring, stamps, choices, encoder)
+
+    @property
+    def opened(self) -> list[Bundle]:
+        """The bundles of the rankers, then that of the encoder."""
+        return [*self.bundles, *([self.encoder] if self.encoder else [])]
 
     @cached_property
-    def scorers(self) -> list[Scorer]:
+    def crew(self) -> Crew:
+        """The rankers and the encoder, loaded."""
+        return crew_of(self.bundles, self.encoder, self.scoring, self.choices)
+
+    @property
+    def scorers(self) -> Sequence[Scorer]:
         """The rankers, loaded."""
-        if not self.choices:
-            return [Scorer.of_bundle(bundle, self.scoring) for bundle in self.bundles]
-        chosen = zip(self.bundles, self.choices, strict=True)
-        return [Scorer.chosen(bundle, choice, self.scoring) for bundle, choice in chosen]
+        return self.crew.scorers
 
     @property
     def chunk_rows(self) -> int:
         """Rows of a chunk: the engine's own number, unless it is given."""
         return max(scorer.scoring.chunk_rows for scorer in self.scorers)
+
+    def embeddings(self) -> dict[str, Any] | None:
+        """Tell whose embeddings the run has, and what an encoder runs on; None where it has none."""
+        if embedder := self.crew.embedder:
+            return {"of": embedder.name, "width": embedder.width, **asdict(embedder.choice)}
+        first = self.scorers[0]
+        return {"of": first.name, "width": first.bundle.width} if self.crew.embeds else None
 
     def depends(self) -> dict[str, Any]:
         """Give what the scores depend on, but for the pool: hashes, names and numbers."""
@@ -79,8 +98,13 @@ class Job:
             # Their order is the order of the sidecar's columns, so another order is another run.
             RANKERS: [scorer.name for scorer in self.scorers],
             "ranker": {scorer.name: _depends_on(scorer) for scorer in self.scorers},
-            "versions": versions_of(self.scorers),
+            "versions": versions_of(self.crew.models),
         }
+        # Not there in a run without: those of older versions go on.
+        if embedder := self.crew.embedder:
+            fingerprint[EMBEDDINGS] = {"of": embedder.name, "width": embedder.width, **_depends_on(embedder)}
+        elif self.crew.embeds:
+            fingerprint[EMBEDDINGS] = self.embeddings()
         # Through JSON's eyes, so that a plan read back compares equal.
         return dict(json.loads(json.dumps(fingerprint)))
 
@@ -116,7 +140,21 @@ class Job:
         )
 
 
-def _depends_on(scorer: Scorer) -> dict[str, Any]:
+def crew_of(
+    bundles: Sequence[Bundle], encoder: Bundle | None, scoring: Scoring, choices: Sequence[Choice] = ()
+) -> Crew:
+    """Load rankers, and an encoder beside them; `choices` are for each in this order, or are made here."""
+    if not choices:
+        scorers = [Scorer.of_bundle(bundle, scoring) for bundle in bundles]
+        embedder = Embedder.of_bundle(encoder, scoring) if encoder else None
+    else:
+        chosen = zip(bundles, choices, strict=encoder is None)
+        scorers = [Scorer.chosen(bundle, choice, scoring) for bundle, choice in chosen]
+        embedder = Embedder.chosen(encoder, choices[len(bundles)], scoring) if encoder else None
+    return Crew(scorers, embedder, embeds=bool(scoring.embeddings) and not encoder)
+
+
+def _depends_on(scorer: Scorer | Embedder) -> dict[str, Any]:
     choice = scorer.choice
     return {
         "engine": choice.engine,
@@ -127,9 +165,9 @@ def _depends_on(scorer: Scorer) -> dict[str, Any]:
     }
 
 
-def versions_of(scorers: Sequence[Scorer]) -> dict[str, str]:
+def versions_of(models: Sequence[Scorer | Embedder]) -> dict[str, str]:
     """Give the versions of what makes the scores: with another one they may differ in the last digits."""
-    engines = {package for scorer in scorers for package in ENGINE_PACKAGES[scorer.choice.engine]}
+    engines = {package for model in models for package in ENGINE_PACKAGES[model.choice.engine]}
     have = versions() | {"pyarrow": pa.__version__}
     return {name: version for name, version in have.items() if name in {*READING, *engines}}
 

@@ -7,18 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from scar.errors import InputError
 from scar.records import SetAside
 from scar.runs import (
-    CHUNKS,
     SET_ASIDE,
     SET_ASIDE_PARTS,
     Folder,
     Plan,
     data_name,
+    embeddings_name,
     entry_name,
     set_aside_name,
 )
@@ -77,7 +79,10 @@ class Entry:
         try:
             entry = read_checked(raw or b"")
             named = {data_name(index), set_aside_name(index)}
-            if entry["chunk"] != index or entry["fingerprint"] != fingerprint or set(entry["files"]) != named:
+            if entry["chunk"] != index or entry["fingerprint"] != fingerprint:
+                return None
+            # Those of embeddings too, or not: the fingerprint says which.
+            if set(entry["files"]) - {embeddings_name(index)} != named:
                 return None
             sizes = [(file["bytes"], file["sha256"]) for file in entry["files"].values()]
             whole = all(isinstance(size, int) and isinstance(digest, str) for size, digest in sizes)
@@ -101,10 +106,12 @@ def commit(
     set_aside: Sequence[SetAside],
     counts: Counts,
     fingerprint: str,
+    embeddings: NDArray[np.float16] | None = None,
 ) -> None:
     """Write a chunk's files, each whole or not at all, then the entry that says that they are there.
 
-    `fingerprint` is the run's `digest`. A kill between any two steps leaves a chunk that is done, or one to do again.
+    `fingerprint` is the run's `digest`, `embeddings` are those of the table's rows, (n, d), where the run has some. A
+    kill between any two steps leaves a chunk that is done, or one to do again.
     """
     sheet = io.BytesIO()
     # The text-like columns get no statistics: a long value in a page header can make a file unreadable.
@@ -113,6 +120,10 @@ def commit(
     )
     lines = "".join(json.dumps(_line(item), ensure_ascii=False) + "\n" for item in set_aside).encode()
     files = {data_name(index): sheet.getbuffer(), set_aside_name(index): memoryview(lines)}
+    if embeddings is not None:
+        whole = io.BytesIO()
+        np.lib.format.write_array(whole, embeddings, version=(1, 0), allow_pickle=False)
+        files[embeddings_name(index)] = whole.getbuffer()
     for name, content in files.items():
         with folder.writing(name) as stream:
             stream.write(content)
@@ -159,9 +170,7 @@ def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Do
 
     Nothing is hashed: that is what `scar verify` does.
     """
-    sizes = {
-        name: file.bytes for room in (CHUNKS, SET_ASIDE_PARTS) for name, file in folder.listing(room).items()
-    }
+    sizes = {name: file.bytes for room in plan.rooms for name, file in folder.listing(room).items()}
     wanted = range(len(plan.chunks)) if indices is None else list(indices)
     there, counts = [], Counts()
     # A chunk without its files needs no entry to be read.

@@ -16,7 +16,10 @@ from scar.serving.towers import Towers
 
 
 class Model(Protocol):
-    """Anything that scores tokenised pairs: two graphs of a style ranker, one of the others, or a model in torch."""
+    """Anything that scores tokenised pairs: two graphs of a style ranker, one of the others, or a model in torch.
+
+    What an encoder gives a pair in the place of a score is its embedding: (n, H) wherever it says (n,).
+    """
 
     @property
     def batch_tokens(self) -> int:
@@ -48,6 +51,12 @@ class Model(Protocol):
         """Score pairs with their sequences in given batches, padded to at least `width`."""
         ...
 
+    def score_and_embed(
+        self, pairs: Pairs, wanted: NDArray[np.int64], on_batch: Batch | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score all pairs and embed some, in one pass: (n,), and (len(wanted), H), each of length 1 or NaN."""
+        ...
+
 
 def load_model(
     folder: Path, graphs: Graphs, graph: str, *, pad_id: int, batch_tokens: int, runtime: Runtime
@@ -58,6 +67,9 @@ def load_model(
     """
     if runtime.engine == Torch.name:
         body, *head = open_torch(folder, runtime.precision, runtime.device)
-        return Towers(body, head[0], pad_id, batch_tokens) if head else Cross(body, pad_id, batch_tokens)
-    kind: type[Towers] | type[Cross] = Towers if graphs.beside else Cross
-    return kind.load(folder, graph, pad_id=pad_id, batch_tokens=batch_tokens, runtime=runtime)
+        if head:
+            return Towers(body, head[0], pad_id, batch_tokens)
+        return Cross(body, pad_id, batch_tokens, graphs.says)
+    if graphs.beside:
+        return Towers.load(folder, graph, pad_id=pad_id, batch_tokens=batch_tokens, runtime=runtime)
+    return Cross(runtime.open(folder / graph), pad_id, batch_tokens, graphs.says)

@@ -5,18 +5,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scar import pools
 from scar.errors import RunError
 from scar.pools import Chunk, PoolFile, RowReader
 from scar.records import Record
-from scar.serving.answers import Encoded, Scores, encode_records
+from scar.runs import EMBEDDINGS
+from scar.serving.answers import Scores
+from scar.serving.crew import Crew, Said, Tokens
 from scar.serving.engines import Batch
-from scar.serving.scorer import Scorer
 from scar.serving.sidecar import Item
 from scar.serving.stages import map_ahead, read_ahead
+from scar.serving.vectors import finite
 
 READ_AHEAD = 2
 """Chunks that wait for the next stage."""
@@ -43,6 +47,8 @@ class Scored:
     scores: dict[str, Scores]
     """Of the records that could be read, by ranker."""
     meter: "Meter"
+    embeddings: NDArray[np.float16] | None = None
+    """Of the same records, (n, d); None where none were asked for."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Meter:
     tokens: int = 0
     padded: int = 0
     batch_tokens: dict[str, int] = field(default_factory=dict)
-    """Ranker -> most tokens of a batch at the end: fewer than planned where memory ran out."""
+    """Ranker, or `embeddings`, -> most tokens of a batch at the end: fewer than planned where memory ran out."""
 
     @property
     def padding(self) -> float:
@@ -94,15 +100,15 @@ class _Ready:
 
     chunk: Chunk
     items: list[Item]
-    encoded: list[Encoded]
+    tokens: Tokens
 
 
 class Threads:
     """Scores chunks in this process: one thread tokenises ahead while others keep the engines busy."""
 
-    def __init__(self, scorers: Sequence[Scorer], on_batch: Callable[[float, int, int], None]) -> None:
+    def __init__(self, crew: Crew, on_batch: Callable[[float, int, int], None]) -> None:
         """`on_batch` is told of each batch, one at a time: its share of the rows, its tokens, these with padding."""
-        self._scorers = scorers
+        self._crew = crew
         self._on_batch = on_batch
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -119,13 +125,11 @@ class Threads:
             pool.shutdown()
 
     def _tokenise(self, work: Work) -> _Ready:
-        return _Ready(
-            work.chunk, work.items, encode_records([scorer.encoder for scorer in self._scorers], work.records)
-        )
+        return _Ready(work.chunk, work.items, self._crew.encode(work.records))
 
     def _score(self, ready: _Ready) -> Scored:
         meter = Meter()
-        total = sum(int(encoded.pairs.tokens.lengths.sum()) for encoded in ready.encoded)
+        total = ready.tokens.total
 
         def on_batch(tokens: int, padded: int) -> None:
             if self._stopped.is_set():
@@ -134,46 +138,46 @@ class Threads:
                 meter.add(Meter(tokens, padded))
                 self._on_batch(ready.chunk.rows * tokens / total, tokens, padded)
 
-        scores = score_all(self._scorers, ready.chunk, ready.encoded, on_batch)
-        refuse_non_finite(ready.chunk, scores)
+        said = say_all(self._crew, ready.chunk, ready.tokens, on_batch)
+        refuse_non_finite(ready.chunk, said.scores, said.embeddings)
         with self._lock:
-            meter.add(Meter(batch_tokens=budgets(self._scorers)))
-        return Scored(ready.chunk, ready.items, scores, meter)
+            meter.add(Meter(batch_tokens=budgets(self._crew)))
+        return Scored(ready.chunk, ready.items, said.scores, meter, said.embeddings)
 
 
-def score_all(
-    scorers: Sequence[Scorer], chunk: Chunk, encoded: Sequence[Encoded], on_batch: Batch
-) -> dict[str, Scores]:
-    """Score a chunk's records with every ranker; what the engines give for known texts is looked at after.
+def say_all(crew: Crew, chunk: Chunk, tokens: Tokens, on_batch: Batch) -> Said:
+    """Score and embed a chunk's records; what the engines give for known texts is looked at after.
 
     Raises RunError, naming the chunk, where an engine cannot be trusted.
     """
     try:
-        scores = {
-            scorer.name: scorer.score_encoded(each, on_batch)
-            for scorer, each in zip(scorers, encoded, strict=True)
-        }
-        for scorer in scorers:
-            scorer.check()
+        said = crew.say(tokens, on_batch)
+        crew.check()
     except RunError as error:
         raise RunError(
             f"{where(chunk)}: {error}; the run stopped, nothing of this chunk was written"
         ) from None
-    return scores
+    return said
 
 
-def budgets(scorers: Sequence[Scorer]) -> dict[str, int]:
+def budgets(crew: Crew) -> dict[str, int]:
     """Give the most tokens of a batch, ranker by ranker."""
-    return {scorer.name: scorer.model.batch_tokens for scorer in scorers}
+    found = {scorer.name: scorer.model.batch_tokens for scorer in crew.scorers}
+    return found | ({EMBEDDINGS: crew.embedder.model.batch_tokens} if crew.embedder else {})
 
 
-def refuse_non_finite(chunk: Chunk, scores: Mapping[str, Scores]) -> None:
-    """Raise RunError where too many of a chunk's scores are no numbers."""
-    for ranker, some in scores.items():
-        bad = int((~np.isfinite(some.scores)).sum())
-        if bad > max(1, MOST_NON_FINITE * len(some.scores)):
+def refuse_non_finite(
+    chunk: Chunk, scores: Mapping[str, Scores], embeddings: NDArray[np.float16] | None = None
+) -> None:
+    """Raise RunError where too many of a chunk's scores, or embeddings, are no numbers."""
+    given: dict[str, NDArray[Any]] = {f"scores of {name!r}": some.scores for name, some in scores.items()}
+    if embeddings is not None:
+        given["embeddings"] = embeddings
+    for what, values in given.items():
+        bad = int((~finite(values)).sum())
+        if bad > max(1, MOST_NON_FINITE * len(values)):
             raise RunError(
-                f"{where(chunk)}: {bad} of {len(some.scores)} scores of {ranker!r} are not finite; "
+                f"{where(chunk)}: {bad} of {len(values)} {what} are not finite; "
                 "the run stopped, nothing of this chunk was written"
             )
 

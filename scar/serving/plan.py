@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from scar.errors import InputError
 from scar.runs import (
+    EMBEDDINGS,
     INPUTS,
     LEDGER,
     LOCK,
@@ -16,13 +17,11 @@ from scar.runs import (
     SET_ASIDE,
     Folder,
     Plan,
-    data_name,
     entry_name,
     finished,
-    set_aside_name,
 )
 from scar.runs.checked import checked, read_checked
-from scar.runs.folder import ROOMS
+from scar.runs.folder import ALL_ROOMS
 from scar.runs.names import half_written, of_a_chunk
 from scar.runs.plan import read_of
 from scar.serving.job import RANKERS, Job
@@ -48,11 +47,11 @@ def _is_ours(folder: Folder, there: Set[str]) -> bool:
 
     Before the first plan that is a lock and empty folders; where a plan was lost, what some entry stands for.
     """
-    files = [name for room in ROOMS if room in there for name in folder.listing(room)]
+    files = [name for room in ALL_ROOMS if room in there for name in folder.listing(room)]
     done = [name for name in files if not half_written(name.rpartition("/")[2])]
     ended = (RUN, SET_ASIDE) if done else ()
     beside = [name for name in there if not (name.startswith(LOCK) or half_written(name))]
-    if not all(name in (*ROOMS, INPUTS, PASSING, *ended) for name in beside) or not all(
+    if not all(name in (*ALL_ROOMS, INPUTS, PASSING, *ended) for name in beside) or not all(
         map(of_a_chunk, done)
     ):
         return False
@@ -75,12 +74,12 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
         old = _same(folder, job, _OTHERWISE.get(existing))
         # An unfinished run of the very same job is not begun again: what is done of it is what would come out.
         if old and not (existing == "replace" and finished(folder)):
-            folder.prepare()
+            folder.prepare(*old.rooms)
             if _inputs(folder) != job.stamps:
                 _note_inputs(folder, job)
             return old
         clear(folder)
-    folder.prepare()
+    folder.prepare(*([EMBEDDINGS] if job.scoring.embeddings else []))
     plan = job.plan()
     if folder.listing(LEDGER) and not done(folder, plan).chunks:
         raise InputError(f"{folder.place} holds chunks of another run, and no {PLAN}: choose another --out")
@@ -210,7 +209,7 @@ def clear(folder: Folder) -> None:
     """Delete what the folder's own plan lists, and nothing else: the mark of a finished run first, the plan last."""
     plan = Plan.read(folder)
     folder.remove([RUN, SET_ASIDE])
-    for name in (entry_name, data_name, set_aside_name):
+    for name in (entry_name, *plan.yields):
         folder.remove(name(chunk.index) for chunk in plan.chunks)
     folder.remove([INPUTS])
     folder.remove([PLAN])

@@ -26,7 +26,7 @@ def open_bundles(rankers: Rankers) -> list[Bundle]:
         raise InputError("no ranker is given: name at least one bundle")
     if twice := [path for path, times in Counter(path.resolve() for path in paths).items() if times > 1]:
         raise InputError(f"{twice[0]} is given twice as a ranker: name each bundle once")
-    bundles = [Bundle.open(path) for path in paths]
+    bundles = [Bundle.open_ranker(path) for path in paths]
     for bundle in bundles:
         _check_name(bundle)
         calibration_of(bundle)  # its columns are told by its parts: damaged ones tell nothing

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from scar.errors import InputError
-from scar.runs import RUN, Folder, Plan, Shard
+from scar.runs import EMBEDDINGS, RUN, Folder, Plan, Shard
 from scar.runs.checked import checked, read_checked
 from scar.runs.plan import read_of
 from scar.serving.ledger import Counts
@@ -64,6 +64,8 @@ class RunReport:
     """Ranker -> most tokens of a batch at the end: fewer than planned where memory ran out."""
     shard: Shard | None = None
     """The part that was scored, where it was not the whole."""
+    embeddings: dict[str, Any] | None = None
+    """Whose they are (`of`), how many numbers each has (`width`), and what an encoder ran on; None without any."""
 
     @classmethod
     def gathered(cls, run: str, counts: Counts, plan: Plan) -> "RunReport":
@@ -72,7 +74,12 @@ class RunReport:
             name: {each: str(facts[each]) for each in ("graph", "engine", "precision")} | {"why": "planned"}
             for name, facts in plan.fingerprint.get("ranker", {}).items()
         }
-        return cls(run, counts, None, 0, None, choice, versions=dict(plan.fingerprint.get("versions", {})))
+        embeddings = plan.fingerprint.get(EMBEDDINGS)
+        if embeddings:
+            told = ("of", "width", "graph", "engine", "precision")
+            embeddings = {name: embeddings[name] for name in told if name in embeddings}
+        versions = dict(plan.fingerprint.get("versions", {}))
+        return cls(run, counts, None, 0, None, choice, versions=versions, embeddings=embeddings)
 
     @property
     def rows_before(self) -> int:
@@ -99,6 +106,7 @@ def summary(report: RunReport) -> dict[str, Any]:
         "choice": report.choice,
         "batch_tokens": report.batch_tokens,
         "versions": report.versions,
+        **({"embeddings": report.embeddings} if report.embeddings else {}),
     }
 
 
@@ -136,6 +144,7 @@ def finished_before(folder: Folder) -> RunReport:
             already=True,
             versions=dict(old["versions"]),
             batch_tokens=dict(old["batch_tokens"]),
+            embeddings=dict(old["embeddings"]) if "embeddings" in old else None,
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(

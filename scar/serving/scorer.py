@@ -4,31 +4,27 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scar import formats
-from scar.bundle import WEIGHTS, Bundle
+from scar.bundle import Bundle
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import InputError, RunError
-from scar.records import Address, Reason, Record, SetAside
+from scar.records import Reason, Record, SetAside
 from scar.serving.answers import Encoded, Scores, encode_records, together
 from scar.serving.canaries import Canaries
 from scar.serving.choice import Choice, choose
 from scar.serving.columns import beside, calibration_of
-from scar.serving.engines import Batch, Runtime, budget
-from scar.serving.models import Model, load_model
+from scar.serving.engines import Batch
+from scar.serving.models import Model
+from scar.serving.opened import Opened
+from scar.serving.rows import RecordLike, record_of
+from scar.serving.trusted import refuse_constant, run_again
+from scar.serving.vectors import shaped
 from scar.settings import Scoring
 
 log = logging.getLogger("scar")
-RecordLike = Record | Mapping[str, Any]
-MOST_ALONE = 8
-"""Rows without a finite score that are run again alone, or one in a hundred where that is more: of an engine that gives
-nothing else, a second time would be as long as a run."""
-CONSTANT = 16
-"""So many pairs that a model can tell apart never have one and the same score: a gate refuses a graph that gives it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class Scorer:
 
         Raises InputError where it is damaged or not exported, RunError where its engine does not give its scores.
         """
-        return cls.of_bundle(Bundle.open(path), scoring or Scoring())
+        return cls.of_bundle(Bundle.open_ranker(path), scoring or Scoring())
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, scoring: Scoring) -> "Scorer":
@@ -83,25 +79,8 @@ class Scorer:
     @classmethod
     def chosen(cls, bundle: Bundle, choice: Choice, scoring: Scoring) -> "Scorer":
         """Load the graphs that were chosen; what the settings leave open is the engine's own."""
-        own = budget(choice.engine, scoring.device)
-        scoring = replace(
-            scoring,
-            batch_tokens=scoring.batch_tokens or own.batch_tokens,
-            chunk_rows=scoring.chunk_rows or own.chunk_rows,
-        )
-        depends = _depends_on(bundle, choice)
-        encoder = PairEncoder.of_bundle(bundle)
-        model = load_model(
-            bundle.path,
-            bundle.graphs,
-            choice.graph,
-            pad_id=encoder.settings.pad_id,
-            batch_tokens=scoring.batch_tokens,
-            runtime=Runtime(choice.engine, choice.precision, scoring.device, scoring.threads),
-        )
-        if _depends_on(bundle, choice) != depends:
-            raise InputError(f"{bundle.path}: changed while it was loaded: start again")
-        return cls(bundle, choice, encoder, model, scoring, depends, Canaries.of(bundle, encoder, model))
+        of = Opened.of(bundle, choice, scoring)
+        return cls(bundle, choice, of.encoder, of.model, of.scoring, of.files, of.canaries)
 
     @property
     def name(self) -> str:
@@ -118,7 +97,7 @@ class Scorer:
 
         A row that cannot be scored gives NaN, and one warning counts them; `strict` raises InputError instead.
         """
-        items = [_record(row, number) for number, row in enumerate(rows)]
+        items = [record_of(row, number) for number, row in enumerate(rows)]
         bad = [item for item in items if isinstance(item, SetAside)]
         if bad and strict:
             raise InputError(f"row {bad[0].address.row} cannot be scored: {bad[0].reason}: {bad[0].detail}")
@@ -133,7 +112,7 @@ class Scorer:
 
     def explain(self, rows: Iterable[RecordLike]) -> list[Explained]:
         """Score records and say of each how long it is, whether it was cut, and why it has no score."""
-        items = [_record(row, number) for number, row in enumerate(rows)]
+        items = [record_of(row, number) for number, row in enumerate(rows)]
         scores = self.score_records([item for item in items if isinstance(item, Record)])
         numbers = iter(range(len(scores.scores)))
         return [
@@ -153,8 +132,31 @@ class Scorer:
 
     def score_encoded(self, encoded: Encoded, on_batch: Batch | None = None) -> Scores:
         """Score tokenised records: those of a record's several answers become one, and that has a meaning."""
-        scores = together(self.score_pairs(encoded.pairs, on_batch), encoded, self.scoring.aggregate)
+        return self._whole(self.score_pairs(encoded.pairs, on_batch), encoded)
+
+    def _whole(self, scores: Scores, encoded: Encoded) -> Scores:
+        scores = together(scores, encoded, self.scoring.aggregate)
         return replace(scores, columns=beside(self.bundle.ranker, self.calibration, scores.scores))
+
+    def score_and_embed(
+        self, encoded: Encoded, on_batch: Batch | None = None
+    ) -> tuple[Scores, NDArray[np.float16]]:
+        """Score tokenised records, and embed each, (n, H), by its last answer, in one pass through the encoder.
+
+        An embedding has length 1, or is NaN where the graph gives none that has a direction. What it is of: of a style
+        ranker both texts, each weighing as much (`Towers.score_and_embed`); of the others their one sequence.
+        """
+        pairs, wanted = encoded.pairs, encoded.starts[1:] - 1
+        raw, vectors = self._model.score_and_embed(pairs, wanted, on_batch)
+        scores = self._whole(self._believed(pairs, raw), encoded)
+        vectors = shaped(vectors, len(wanted), self.bundle.width)
+        run_again(vectors, lambda number: self._embedded_alone(pairs, int(wanted[number])))
+        return scores, vectors.astype(np.float16)
+
+    def _embedded_alone(self, pairs: Pairs, number: int) -> NDArray[np.float32]:
+        alone = pairs.take(np.asarray([number]))
+        vector: NDArray[np.float32] = self._model.score_and_embed(alone, np.asarray([0]))[1][0]
+        return vector
 
     def score_pairs(self, pairs: Pairs, on_batch: Batch | None = None) -> Scores:
         """Score pairs, each for itself; one without a finite score is run once more, alone, where these are few.
@@ -162,15 +164,13 @@ class Scorer:
         The trend with the response's length is taken off, where the bundle has one: every engine's scores alike.
         Raises RunError where the engine gives too few scores, or one and the same for pairs that differ.
         """
-        scores = self._model.score(pairs, on_batch)
+        return self._believed(pairs, self._model.score(pairs, on_batch))
+
+    def _believed(self, pairs: Pairs, scores: NDArray[np.float32]) -> Scores:
         if len(scores) != len(pairs):
             raise RunError(f"the engine gave {len(scores)} scores for {len(pairs)} pairs")
-        lost = np.flatnonzero(~np.isfinite(scores))
-        if len(lost) <= max(MOST_ALONE, len(scores) // 100):
-            for number in lost:
-                scores[number] = self._model.score(pairs.take(np.asarray([number])))[0]
-        scores[~np.isfinite(scores)] = np.nan
-        _refuse_constant(scores, pairs)
+        run_again(scores, lambda number: self._model.score(pairs.take(np.asarray([number])))[0])
+        refuse_constant(scores, pairs)
         if self.calibration.length:
             scores = self.calibration.length.apply(scores, pairs.response_tokens)
         return Scores(scores, pairs.lengths.astype(np.int32), pairs.truncated)
@@ -179,41 +179,6 @@ class Scorer:
         """Run a few known texts. Raises RunError where the engine does not give the scores that it gave at first."""
         if self._canaries:
             self._canaries.check(self._model)
-
-
-def _refuse_constant(scores: NDArray[np.float32], pairs: Pairs) -> None:
-    """Raise RunError where pairs that differ, as the model sees them, all have the same score."""
-    finite = np.flatnonzero(np.isfinite(scores))
-    if len(finite) < CONSTANT or np.ptp(scores[finite]) > 0:
-        return
-    seen = {tuple(pairs.tokens.of_text(text).tobytes() for text in pairs.texts[number]) for number in finite}
-    if len(seen) >= CONSTANT:
-        raise RunError(
-            f"the engine gave one and the same score, {scores[finite[0]]:g}, for {len(seen)} pairs that all differ"
-        )
-
-
-def _depends_on(bundle: Bundle, choice: Choice) -> dict[str, str]:
-    """Give the hashes of the files that a score depends on, as the manifest has them now."""
-    model = (choice.graph, *bundle.graphs.beside) if choice.graph else (WEIGHTS, "config.json")
-    return bundle.digest("ranker.json", "tokenizer.json", *model)
-
-
-def _record(row: RecordLike, number: int) -> Record | SetAside:
-    if isinstance(row, Record):
-        return formats.check(row)
-    address = Address(number, line=number + 1)
-    if not isinstance(row, Mapping):
-        return SetAside(
-            address, Reason.NOT_AN_OBJECT, f"row {number} is of type {type(row).__name__}, not a mapping"
-        )
-    items = list(formats.expand(row, formats.layout_of(row) or formats.Layout("plain"), address))
-    if len(items) > 1:
-        names = ", ".join(str(item.part) for item in items)
-        return SetAside(
-            address, Reason.WRONG_LAYOUT, f"the row has several responses ({names}): give one a row"
-        )
-    return items[0]
 
 
 def _explained(scores: Scores, number: int) -> Explained:

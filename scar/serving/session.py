@@ -15,7 +15,7 @@ from scar.serving.job import Job
 from scar.serving.ledger import Counts, commit, digest, done
 from scar.serving.pipeline import Failed, Meter, Scored, Threads, read_chunks, where
 from scar.serving.report import RunReport, Watch
-from scar.serving.sidecar import count, table, with_scores
+from scar.serving.sidecar import count, laid_out, table, with_scores
 from scar.serving.workers import Workers, share_out
 from scar.settings import Cluster
 
@@ -56,6 +56,7 @@ class Session:
             versions=versions(),
             shard=shard,
             batch_tokens=meter.batch_tokens,
+            embeddings=self.job.embeddings(),
         )
 
     def _score(self, left: Sequence[Chunk], counts: Counts) -> Meter:
@@ -113,15 +114,16 @@ class Session:
                 chunks,
             )
         if not workers:
-            return Threads(self.job.scorers, self.watch.batch)
-        return Workers(self.job.scorers, share_out(workers), self.watch.batch, self.job.scoring.stall)
+            return Threads(self.job.crew, self.watch.batch)
+        return Workers(self.job.crew, share_out(workers), self.watch.batch, self.job.scoring.stall)
 
 
 def commit_scored(folder: Folder, fingerprint: str, scored: Scored, carry: Sequence[str]) -> Counts:
     """Write a chunk's rows, while the engines run the chunks after it; `fingerprint` is the run's digest."""
-    items, places = with_scores(scored.items, scored.scores)
+    items, places = with_scores(scored.items, scored.scores, scored.embeddings)
     counts = count(items, places, scored.scores)
     sheet = table(items, places, scored.scores, carry)
     aside = [item.set_aside for item in items if item.set_aside]
-    commit(folder, scored.chunk.index, sheet, aside, counts, fingerprint)
+    vectors = None if scored.embeddings is None else laid_out(items, places, scored.embeddings)
+    commit(folder, scored.chunk.index, sheet, aside, counts, fingerprint, vectors)
     return counts

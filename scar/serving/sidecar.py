@@ -8,15 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from scar.records import Address, Reason, Record, SetAside
 from scar.serving.answers import Scores
 from scar.serving.ledger import Counts
+from scar.serving.vectors import finite
 
 ByRanker = Mapping[str, Scores]
 """Each ranker's scores of the same n records, by its name."""
 OWN = ("row", "part", "file", "line", "id", "reason")
 """Columns of every sidecar."""
+EMBEDDING = "embedding"
+"""Who failed, where a record could be scored but not embedded: its reason is `embedding:non_finite`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,20 @@ class Item:
         return cls(item.address, item.id, item.part, item if isinstance(item, SetAside) else None, carried)
 
 
-def with_scores(items: Sequence[Item], scores: ByRanker) -> tuple[list[Item], list[int]]:
-    """Set aside the records of which any ranker's score is not finite; also give each item's place among the scores.
+def with_scores(
+    items: Sequence[Item], scores: ByRanker, embeddings: NDArray[np.float16] | None = None
+) -> tuple[list[Item], list[int]]:
+    """Set aside the records of which any score is not finite, or the embedding; also give each item's place among them.
 
     That place is -1 where the record was set aside before. All are measured against one another: a record that one
-    ranker cannot score has no score at all.
+    ranker cannot score, or that has no embedding where they were asked for, has no score at all.
     """
     next_place = itertools.count()
     places = [-1 if item.set_aside else next(next_place) for item in items]
-    finite = {name: np.isfinite(each.scores) for name, each in scores.items()}
-    failed = [[name for name in finite if place >= 0 and not finite[name][place]] for place in places]
+    good = {name: np.isfinite(each.scores) for name, each in scores.items()}
+    if embeddings is not None:
+        good[EMBEDDING] = finite(embeddings)
+    failed = [[name for name in good if place >= 0 and not good[name][place]] for place in places]
     return [
         _lost(item, names, alone=len(scores) == 1) if names else item
         for item, names in zip(items, failed, strict=True)
@@ -52,16 +60,24 @@ def with_scores(items: Sequence[Item], scores: ByRanker) -> tuple[list[Item], li
 
 
 def _lost(item: Item, failed: Sequence[str], *, alone: bool) -> Item:
-    who = "the model" if alone else " and ".join(failed)
-    aside = SetAside(
-        item.address,
-        Reason.NON_FINITE,
-        f"{who} gave no finite score, also alone",
-        item.id,
-        item.part,
-        None if alone else failed[0],
-    )
+    rankers = [name for name in failed if name != EMBEDDING]
+    who = "the model" if alone else " and ".join(rankers)
+    detail = f"{who} gave no finite score, also alone"
+    if not rankers:
+        detail = "its embedding is zero or not finite, also alone: it has no direction"
+    blamed = None if alone and rankers else failed[0]
+    aside = SetAside(item.address, Reason.NON_FINITE, detail, item.id, item.part, blamed)
     return replace(item, set_aside=aside)
+
+
+def laid_out(
+    items: Sequence[Item], places: Sequence[int], embeddings: NDArray[np.float16]
+) -> NDArray[np.float16]:
+    """Lay out embeddings as the sidecar's rows are, (items, d): NaN where a record was set aside."""
+    rows = np.full((len(items), embeddings.shape[1]), np.nan, dtype=np.float16)
+    scored = [number for number, item in enumerate(items) if item.set_aside is None]
+    rows[scored] = embeddings[[places[number] for number in scored]]
+    return rows
 
 
 def table(items: Sequence[Item], places: Sequence[int], scores: ByRanker, carry: Sequence[str]) -> pa.Table:

@@ -3,7 +3,7 @@
 Arrays: texts (T, H) for what the tower yields, pairs (N,) for scores.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from scar.errors import RunError
 from scar.serving.batches import run_batches
 from scar.serving.engines import Batch, Engine, Runtime
 from scar.serving.engines.memory import TokenBudget, is_out_of_memory
+from scar.serving.vectors import unit
 from scar.tokens import TokenLists, length_batches
 
 HEAD_PAIRS = 1024
@@ -64,9 +65,29 @@ class Towers:
         on_batch: Batch | None = None,
     ) -> NDArray[np.float32]:
         """Score pairs with their texts in given batches, padded to at least `width`."""
+        pooled, form = self._encode(["pooled", "form"], pairs.tokens, batches, width, on_batch)
+        return self._scored(pairs, pooled, form)
+
+    def score_and_embed(
+        self, pairs: Pairs, wanted: NDArray[np.int64], on_batch: Batch | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score all pairs and embed some, in one pass: (N,), and (len(wanted), H), each of length 1 or NaN.
+
+        A pair lies in the direction of the sum of its texts' mean states, each brought to length 1 before: the response
+        alone would take two equal answers to different questions for copies, and a mean over the tokens of both would
+        be that of the longer one.
+        """
+        batches = length_batches(pairs.tokens.lengths, self.batch_tokens)
+        outputs = ["pooled", "form", "mean"]
+        pooled, form, mean = self._encode(outputs, pairs.tokens, batches, 0, on_batch)
+        mean = unit(mean)
+        return self._scored(pairs, pooled, form), unit(mean[pairs.x[wanted]] + mean[pairs.y[wanted]])
+
+    def _scored(
+        self, pairs: Pairs, pooled: NDArray[np.float32], form: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         if not len(pairs):
             return np.zeros(0, dtype=np.float32)
-        pooled, form = self._encode(pairs.tokens, batches, width, on_batch)
         starts = range(0, len(pairs), HEAD_PAIRS)
         return np.concatenate(
             [
@@ -94,23 +115,29 @@ class Towers:
         return scores
 
     def _encode(
-        self, tokens: TokenLists, batches: Iterable[NDArray[np.int64]], width: int, on_batch: Batch | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self,
+        outputs: Sequence[str],
+        tokens: TokenLists,
+        batches: Iterable[NDArray[np.int64]],
+        width: int,
+        on_batch: Batch | None,
+    ) -> list[NDArray[np.float32]]:
+        """Give outputs of the tower for all texts, each (T, H)."""
         results = run_batches(
             self.tower,
-            ["pooled", "form"],
+            outputs,
             tokens,
             batches,
             pad_id=self.pad_id,
             budget=self.budget,
             width=width,
         )
-        pooled = form = np.zeros((0, 0), np.float32)
+        found = [np.zeros((0, 0), np.float32) for _ in outputs]
         for texts, some in results:
-            if not pooled.size:
-                shape = (len(tokens), some[0].shape[1])
-                pooled, form = np.empty(shape, np.float32), np.empty(shape, np.float32)
-            pooled[texts], form[texts] = some
+            if not found[0].size:
+                found = [np.empty((len(tokens), each.shape[1]), np.float32) for each in some]
+            for whole, part in zip(found, some, strict=True):
+                whole[texts] = part
             if on_batch:
                 on_batch(*tokens.load(texts, width))
-        return pooled, form
+        return found

@@ -13,17 +13,20 @@ from scar.pools import Place
 from scar.records import Reason
 from scar.runs import (
     CHUNKS,
+    EMBEDDINGS,
     LEDGER,
     RUN,
     SET_ASIDE,
     Folder,
     Plan,
     data_name,
+    embeddings_name,
     entry_name,
     finished,
     open_folder,
     set_aside_name,
 )
+from scar.runs.embeddings import wrong_part
 from scar.serving.job import Job
 from scar.serving.ledger import Counts, Entry, digest, done, entries, join_set_aside
 from scar.serving.plan import another, asked_before, remedy
@@ -113,7 +116,9 @@ def _wrong(folder: Folder, plan: Plan, index: int, entry: Entry, joined: "hashli
         return f"{entry_name(index)} counts {counts.rows} rows, the plan {plan.chunks[index].rows}"
     if not rows == counts.records == counts.scored + sum(counts.set_aside.values()):
         return f"{entry_name(index)}: its counts do not add up with the {rows} records of {data_name(index)}"
-    return None
+    if plan.embedded and embeddings_name(index) not in entry.files:
+        return f"{entry_name(index)} knows of no {embeddings_name(index)}"
+    return wrong_part(folder, index, rows) if plan.embedded else None
 
 
 def _hash(folder: Folder, name: str, also: "hashlib._Hash | None") -> str | None:
@@ -148,12 +153,13 @@ def repair(
     *,
     pool: Place | Sequence[Place] = (),
     ranker: Rankers = (),
+    embeddings: str = "",
 ) -> RunReport | None:
     """Take what is damaged out of a run, and where the run was finished make just that anew.
 
-    `pool` and `ranker` say where these are now, if they were moved. Of a run that is not finished the damaged chunks
-    are to do again: the same `score_pool` goes on with it. Raises RunError where the scores cannot be made again,
-    InputError where the pool or the ranker is another by now; nothing is taken out then.
+    `pool`, `ranker` and `embeddings` say where these, and the encoder, are now, if they were moved. Of a run that is
+    not finished the damaged chunks are to do again: the same `score_pool` goes on with it. Raises RunError where the
+    scores cannot be made again, InputError where the pool or a bundle is another by now; nothing is taken out then.
     """
     folder = open_folder(run)
     with folder.hold():
@@ -166,10 +172,11 @@ def repair(
         if not plan.bundles:
             raise _of_a_training(folder)
         whole = {RUN, SET_ASIDE} & (folder.names() or set())
-        again = _asked_again(folder, plan, pool or plan.pool, ranker or plan.bundles) if whole else None
+        places = pool or plan.pool, ranker or plan.bundles, embeddings
+        again = _asked_again(folder, plan, *places) if whole else None
         folder.remove([RUN])  # first: from here on the run is not finished, whoever ended it meanwhile
-        folder.remove(name(chunk) for chunk in chunks for name in (entry_name, data_name, set_aside_name))
-        folder.prepare()
+        folder.remove(name(chunk) for chunk in chunks for name in (entry_name, *plan.yields))
+        folder.prepare(*plan.rooms)
     return again(watch) if again else None
 
 
@@ -218,18 +225,27 @@ def _join_again(folder: Folder, plan: Plan) -> RunReport:
 
 
 def _asked_again(
-    folder: Folder, plan: Plan, pool: Place | Sequence[Place], ranker: Rankers
+    folder: Folder, plan: Plan, pool: Place | Sequence[Place], ranker: Rankers, encoder: str
 ) -> Callable[[Watch | None], RunReport]:
     """Make ready to score what is left as it was asked for. Raises InputError where that cannot be done any more."""
     reading, scoring = asked_before(plan)
+    if encoder:
+        if not scoring.encoder:
+            raise InputError(
+                f"{folder.place}: it has no embeddings of an encoder: --embeddings is not for it"
+            )
+        scoring = replace(scoring, embeddings=encoder)
     if _may_crash(folder):
         scoring = replace(scoring, workers=1)
     try:
         field = another(folder, plan, Job.of(pool, ranker, reading, scoring))
     except InputError as error:
+        moved = ("the pool, the ranker or the encoder", "--pool, --ranker and --embeddings")
+        if not scoring.encoder:
+            moved = ("the pool or the ranker", "--pool and --ranker")
         raise InputError(
-            f"what is damaged cannot be made anew: {error}. If the pool or the ranker was moved, "
-            "--pool and --ranker name the new place; else score the pool into another folder"
+            f"what is damaged cannot be made anew: {error}. If {moved[0]} was moved, {moved[1]} name the new place; "
+            "else score the pool into another folder"
         ) from None
     if field:
         way = remedy(plan, field) if field.startswith("versions.") else _elsewhere(field)
@@ -249,5 +265,5 @@ def _may_crash(folder: Folder) -> bool:
 
 
 def _elsewhere(field: str) -> str:
-    flag = "--pool" if field.startswith("pool.") else "--ranker"
+    flag = {"pool": "--pool", EMBEDDINGS: "--embeddings"}.get(field.partition(".")[0], "--ranker")
     return f"{flag} names the one that was scored, if it is elsewhere"

@@ -9,6 +9,8 @@ from scar.errors import InputError
 
 HERE = ("threads", "workers", "stall")
 """Settings of one machine and one process: they change no score, and stand in no plan."""
+OWN = "ranker"
+"""Value of `embeddings` by which the first ranker embeds; a bundle of that name is `./ranker`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Scoring:
     """Rows of a chunk, sorted by length together, committed together; 0 takes the engine's own."""
     carry: tuple[str, ...] = ()
     """Columns of the pool to write beside the scores."""
+    embeddings: str = ""
+    """Embed each record too, by an encoder's bundle (`scar export --encoder`), or, given as `ranker`, by the first
+    ranker's own graph in the same pass; empty for none. Its files enter the fingerprint, not its path."""
     gates: str = ""
     """File of records that `scar gate --gates FILE` wrote, read beside the bundle's. Not in the fingerprint."""
     threads: int = 0
@@ -60,14 +65,22 @@ class Scoring:
         if len(set(self.carry)) != len(self.carry):
             raise InputError(f"--carry names a column twice: {','.join(self.carry)}")
 
+    @property
+    def encoder(self) -> str:
+        """The path of the bundle that embeds beside the rankers; empty where none does."""
+        return "" if self.embeddings == OWN else self.embeddings
+
     def fingerprint(self) -> dict[str, Any]:
         """Give the settings that may change an output byte; what the gates led to, a plan has by itself."""
         # What these led to stands beside what is said of each ranker: they may leave the choice to us.
-        apart = (*HERE, "engine", "precision", "graph", "batch_tokens", "gates")
+        apart = (*HERE, "engine", "precision", "graph", "batch_tokens", "gates", "embeddings")
         return {name: value for name, value in asdict(self).items() if name not in apart}
 
     def given(self) -> dict[str, Any]:
         """Give the settings that another process needs to go on with a run, wherever it is."""
         given = {name: value for name, value in asdict(self).items() if name not in HERE}
-        gates = os.path.abspath(self.gates) if self.gates else ""
-        return given | {"carry": list(self.carry), "gates": gates}
+        return (
+            given
+            | {"carry": list(self.carry), "gates": self.gates and os.path.abspath(self.gates)}
+            | ({"embeddings": os.path.abspath(self.encoder)} if self.encoder else {})
+        )

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from scar.bundle import GRAPHS
 from scar.serving.cross import Cross
 from scar.serving.engines import Arrays, Feeds
 from scar.serving.models import Model
 from scar.serving.towers import Towers
+from scar.training.bare import BareEncoder
 from scar.training.cross import CrossEncoder
 from scar.training.style.model import StyleRanker
 
-Ranker = StyleRanker | CrossEncoder
+Ranker = StyleRanker | CrossEncoder | BareEncoder
 
 
 class TorchEngine:
@@ -41,9 +43,9 @@ def torch_model(ranker: Ranker, pad_id: int, batch_tokens: int, device: torch.de
     """Put a ranker in evaluation mode and give it the interface of its exported graphs."""
     device = device or torch.device("cpu")
     ranker.eval().to(device)
-    if isinstance(ranker, CrossEncoder):
+    if not isinstance(ranker, StyleRanker):
         judge = TorchEngine(lambda **feeds: ranker(**feeds)._asdict(), device)
-        return Cross(judge, pad_id, batch_tokens)
+        return Cross(judge, pad_id, batch_tokens, GRAPHS[ranker.kind].says)
     tower = TorchEngine(lambda **feeds: ranker.tower(**feeds)._asdict(), device)
     head = TorchEngine(lambda **feeds: {"score": ranker(**feeds)}, device)
     return Towers(tower, head, pad_id, batch_tokens)

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scar.bundle import CANARIES, GATE_ROWS, GATES, TOKENIZER, TOKENIZER_CHECK, VARIANTS, Bundle, changing
+from scar.bundle import (
+    CANARIES,
+    ENCODER,
+    GATE_ROWS,
+    GATES,
+    TOKENIZER,
+    TOKENIZER_CHECK,
+    VARIANTS,
+    Bundle,
+    changing,
+)
 from scar.encoding import PairEncoder, Pairs
 from scar.errors import GateError, InputError
 from scar.files import read_json, sha256, write_json
@@ -31,6 +41,8 @@ class ExportReport:
     """The gate's record of every graph, in the order they were made."""
 
     bundle: Path
+    kind: str
+    """The bundle's kind."""
     records: list[dict[str, Any]]
 
 
@@ -43,8 +55,8 @@ def export(
     gates.json either way. `rows` is a pool to compare on, by default the validation rows kept at training; one in
     eight of them sets the scales of static int8, and is not judged by.
     """
-    names = wanted(graphs)
     bundle = Bundle.open(path)
+    names = wanted(graphs, bundle.kind)
     kind, encoder = bundle.graphs, PairEncoder.of_bundle(bundle)
     most = GATE_PAIRS if all(VARIANTS[name] == "fp32" for name in names) else REDUCED_PAIRS
     pairs, calibration = split(
@@ -68,17 +80,25 @@ def export(
         raise GateError(
             f"{failed[0]['graph']} is not used: {failed[0]['reason']} (figures in {bundle.path / GATES})"
         )
-    return ExportReport(bundle.path, records)
+    return ExportReport(bundle.path, bundle.kind, records)
 
 
-def wanted(graphs: str) -> list[str]:
-    """Read `--graphs`: names of VARIANTS, the reference among them, or auto; InputError names one that is unknown."""
+def wanted(graphs: str, kind: str = "") -> list[str]:
+    """Read `--graphs`: names of VARIANTS, the reference among them, or auto.
+
+    InputError names one that is unknown, and one in reduced precision where a bundle's kind has nothing to judge it by.
+    """
     names = ["reference", "fused"] if graphs == "auto" else [name.strip() for name in graphs.split(",")]
     unknown = [name for name in names if name not in VARIANTS]
     if unknown or "reference" not in names:
         raise InputError(
             f"--graphs {graphs!r}: {f'no graph {unknown[0]!r}' if unknown else 'the reference is missing'}; "
             f"give auto, or some of {','.join(VARIANTS)}, the reference among them"
+        )
+    if reduced := [name for name in names if kind == ENCODER and VARIANTS[name] != "fp32"]:
+        raise InputError(
+            f"--graphs {graphs!r}: {reduced[0]} is judged by the ranking of scores, and an encoder gives none: "
+            "reference and fused are what it has"
         )
     return list(dict.fromkeys(names))
 

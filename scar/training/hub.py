@@ -20,7 +20,7 @@ def push(path: Path, name: str, *, private: bool) -> str:
 
     Raises InputError without a token or a possible name, RunError where the hub cannot be reached or says no.
     """
-    bundle = Bundle.open(path)
+    bundle = Bundle.open_ranker(path)
     try:
         validate_repo_id(name)
     except HFValidationError:

@@ -27,6 +27,7 @@ from scar.bundle import (
     GRAPHS,
     MANIFEST,
     RANKER,
+    RANKER_KINDS,
     TOKENIZER_CHECK,
     WEIGHTS,
     Bundle,
@@ -65,7 +66,7 @@ CHANGING = (*COPIED, *HEAD_FILES)
 
 def export_hub_folder(path: Path, out: Path, *, overwrite: bool) -> Path:
     """Write a bundle as the folder `out`, whole or not at all."""
-    bundle = Bundle.open(path)
+    bundle = Bundle.open_ranker(path)
     out = out.resolve()
     if out == bundle.path.resolve():
         raise InputError(f"{out}: this is the bundle itself; give another folder")
@@ -207,10 +208,10 @@ def read_hub_folder(found: Found) -> ReadBack:
 def _read_ranker(folder: Path) -> dict[str, Any]:
     described = read_json(folder / RANKER, "a folder made by --to-hub-folder has one")
     values = described if isinstance(described, dict) else {}
-    if values.get("format") != FORMAT or values.get("kind") not in list(GRAPHS):
+    if values.get("format") != FORMAT or values.get("kind") not in RANKER_KINDS:
         raise InputError(
             f"{folder / RANKER}: kind {values.get('kind')!r} of format {values.get('format')!r}; "
-            f"this version reads {', '.join(GRAPHS)} rankers of format {FORMAT}"
+            f"this version reads {', '.join(RANKER_KINDS)} rankers of format {FORMAT}"
         )
     if not isinstance(name := values.get("name"), str):
         raise InputError(f"{folder / RANKER}: name is {name!r}, not the name of a column")

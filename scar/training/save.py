@@ -26,6 +26,7 @@ from scar.pools import digest
 from scar.serving.gates import hard_texts, save_gate_rows
 from scar.settings import TrainSettings
 from scar.training.backbone import UNLOADABLE, Backbone, first_line
+from scar.training.bare import BareEncoder
 from scar.training.checkpoints import read_weights
 from scar.training.cross import CrossEncoder, HeadShape
 from scar.training.engine import Ranker
@@ -189,6 +190,8 @@ def load_ranker(bundle: Bundle) -> Ranker:
 
 def make_ranker(described: Mapping[str, Any], encoder: nn.Module) -> Ranker:
     """Put the head that ranker.json describes on an encoder, its weights random; ValueError for an impossible one."""
+    if described["kind"] == BareEncoder.kind:
+        return BareEncoder(encoder)
     head, hidden = described["head"], described["encoder"]["hidden_size"]
     if not isinstance(head, dict):
         raise ValueError(f"{head!r} is no table")

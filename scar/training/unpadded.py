@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scar.serving.engines import Feeds
+from scar.training.bare import BareEncoder
 from scar.training.cross import CrossEncoder
 from scar.training.engine import Ranker
 from scar.training.style.model import StyleRanker
@@ -127,6 +128,8 @@ class Unpadded:
 
     def _made(self, states: Tensor, segments: Segments) -> Mapping[str, Callable[[], Tensor]]:
         ranker = self._ranker
+        if isinstance(ranker, BareEncoder):
+            return {"embedding": lambda: segments.mean(states)}
         if isinstance(ranker, CrossEncoder):
             pooling = ranker.shape.pooling
             return {

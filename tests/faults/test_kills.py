@@ -94,6 +94,30 @@ def test_an_overwritten_run_is_never_finished_by_the_old_one_s_mark(job, referen
     resumed(job, run, reference, had)
 
 
+EMBEDDED = {
+    "the embeddings are written, but not renamed": ([ATOMIC], 5 + 4 * 4),
+    "between the embeddings' rename and the entry": ([f"{ATOMIC} after"], 5 + 4 * 4),
+}
+
+
+@pytest.fixture(scope="module")
+def embedded(job, tmp_path_factory):
+    """A run with embeddings, undisturbed."""
+    run = tmp_path_factory.mktemp("embedded") / "run"
+    assert job.run(run, "--embeddings").code == 0
+    return run
+
+
+@pytest.mark.parametrize("point", EMBEDDED)
+def test_a_kill_beside_embeddings_loses_nothing(job, embedded, tmp_path, point):
+    steps, nth = EMBEDDED[point]
+    run = tmp_path / "run"
+    had = killed(job, run, steps, nth, -signal.SIGKILL, "--embeddings")
+    there = [path.name for path in (run / "embeddings").iterdir() if not is_temp(path.name)]
+    assert len(had) == 4 and len(there) == 4 + ("after" in steps[0])
+    resumed(job, run, embedded, had, "--embeddings")
+
+
 def test_several_kills_in_a_row(job, reference, tmp_path):
     run, had = tmp_path / "run", {}
     for nth in (2, 5, 3, 7, 6, 9, 4):

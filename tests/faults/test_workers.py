@@ -61,11 +61,13 @@ def near(run, clean, without=()):
 def test_a_row_that_kills_its_worker_is_set_aside_alone(deed, how, pool, bundle, clean, tmp_path):
     done = drive(
         tmp_path,
-        *score(pool, bundle, tmp_path / "run", *ONE),
+        *score(pool, bundle, tmp_path / "run", *ONE, "--embeddings"),
         patch=FATAL.format(word="poison", deed=deed),
     )
     assert done.returncode == 0, done.err
     found = near(tmp_path / "run", clean, {37})
+    vectors = np.concatenate([np.load(path) for path in sorted((tmp_path / "run" / "embeddings").iterdir())])
+    assert len(vectors) == 70 and np.flatnonzero(np.isnan(vectors).any(axis=1)).tolist() == [37]
     assert found["reason"][37] == "crashed"
     (told,) = read_jsonl(tmp_path / "run" / "set_aside.jsonl")
     assert (told["row"], told["reason"]) == (37, "crashed")

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 from onnx import TensorProto, helper
 
 from scar.bundle import MANIFEST, MODEL, RANKER, TOKENIZER, seal
@@ -83,3 +84,29 @@ _LIES = {
     "constant": _instead(0.5),
     "few": _few,
 }
+
+
+def joined(row):
+    """Give the one text of a plain row."""
+    return f"{row['instruction']}\n\n{row['response']}"
+
+
+def unit(vectors):
+    """Bring vectors to length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def masked_means(encoder, texts, longest=128):
+    """Give the mean of the last hidden states of each text, alone, of length 1: by transformers, in nobody's batch."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    model, tokenizer = AutoModel.from_pretrained(encoder).eval(), AutoTokenizer.from_pretrained(encoder)
+    with torch.inference_mode():
+        states = [
+            model(
+                **tokenizer(text, return_tensors="pt", truncation=True, max_length=longest)
+            ).last_hidden_state
+            for text in texts
+        ]
+    return unit(np.stack([each[0].mean(dim=0).numpy() for each in states]))

@@ -44,7 +44,18 @@ def pool(tmp_path_factory):
 
 
 def command(pool, bundle, out, *more):
-    return ["score", str(pool), "--ranker", str(bundle), "--out", str(out), "--chunk_rows", "2", *more]
+    return [
+        "score",
+        str(pool),
+        "--ranker",
+        str(bundle),
+        "--out",
+        str(out),
+        "--chunk_rows",
+        "2",
+        "--embeddings",
+        *more,
+    ]
 
 
 def files(run):

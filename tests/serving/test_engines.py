@@ -14,7 +14,7 @@ from scar.serving.candidates import installed
 from scar.serving.engines import Runtime, has_bf16
 from scar.serving.gates import FP32_LIMIT
 from scar.serving.models import load_model
-from scar.serving.scorer import _record
+from scar.serving.rows import record_of
 from tests.make import pool_rows
 
 ROWS = 60
@@ -65,7 +65,7 @@ def way(request, bundle):
 
 @pytest.fixture(scope="module")
 def pairs(bundle):
-    records = [_record(row, number) for number, row in enumerate(pool_rows(ROWS))]
+    records = [record_of(row, number) for number, row in enumerate(pool_rows(ROWS))]
     encoder = PairEncoder.of_bundle(Bundle.open(bundle))
     return encoder.encode([(record.turns, record.response) for record in records])
 

@@ -10,7 +10,7 @@ from scar.records import Address, Reason
 from scar.serving.answers import Scores
 from scar.serving.ledger import Counts
 from scar.serving.pipeline import refuse_non_finite
-from scar.serving.sidecar import Item, count, table, with_scores
+from scar.serving.sidecar import Item, count, laid_out, table, with_scores
 from tests.serving.test_ledger import aside
 
 NAN = np.nan
@@ -110,3 +110,20 @@ def test_a_run_stops_at_more_than_one_bad_score_and_one_in_a_hundred(bad, n, sto
         return refuse_non_finite(chunk, {"style": scores})
     with pytest.raises(RunError, match=rf"chunk 3 \(a.jsonl, line 7\): {bad} of {n} scores of 'style'"):
         refuse_non_finite(chunk, {"style": scores})
+
+
+def test_embeddings_are_laid_out_as_the_rows_and_one_that_failed_is_blamed():
+    items, scores = items_and_scores()
+    vectors = np.float16([[1, 0], [NAN, 0], [0, 1]])
+    found, places = with_scores(items, scores, vectors)
+    told = [item.set_aside and (item.set_aside.code, item.set_aside.detail[:13]) for item in found]
+    assert told[0] is None and told[1][0] == "empty_response"
+    assert told[2] == ("embedding:non_finite", "its embedding")
+    assert told[3] == ("non_finite", "the model gav")
+    rows = laid_out(found, places, vectors)
+    assert rows.dtype == np.float16 and rows[0].tolist() == [1, 0] and np.isnan(rows[1:]).all()
+    scores["quality"] = given([1, NAN, NAN], [1, 1, 1], [False] * 3)
+    several, _ = with_scores(items, scores, vectors)
+    assert [item.set_aside and item.set_aside.code for item in several] == [
+        *(None, "empty_response", "quality:non_finite", "style:non_finite")
+    ]

@@ -26,7 +26,9 @@ MOST_SHARES = 50
 class Made:
     """A selection that was written."""
 
-    out: Path
+    name: str
+    """Name that the file will have."""
+    file: Path
     run: Folder
     plan: Plan
     rule: Rule
@@ -43,9 +45,9 @@ def write_why(folder: Path, made: Made) -> None:
     scored = int((selection.reasons != NOT_ELIGIBLE).sum())
     Manifest(
         kept={
-            "name": made.out.name,
-            "bytes": made.out.stat().st_size,
-            "sha256": sha256(made.out),
+            "name": made.name,
+            "bytes": made.file.stat().st_size,
+            "sha256": sha256(made.file),
             "records": kept,
         },
         records={"sha256": sha256(folder / RECORDS), "records": records},

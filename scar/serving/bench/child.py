@@ -15,6 +15,7 @@ from scar.runs import Plan, open_folder, read_columns
 from scar.serving.bench.job import RESULT, RUN_FOLDER, SCORES, SPEC, Job, Timing
 from scar.serving.bench.peers import PEERS
 from scar.serving.bench.ways import WAYS
+from scar.serving.crew import Crew
 from scar.serving.engines.machine import peak_memory
 from scar.serving.pipeline import Threads, read_chunks
 from scar.serving.report import Unwatched
@@ -69,7 +70,9 @@ def by_way(job: Job, folder: Path) -> Timing:
     files, plan, tokens = find(job.pool), Plan.read(open_folder(job.like)), _Tokens()
     reader = RowReader(files, Reading(**job.reading))
     started = time.perf_counter()
-    with closing(Threads([scorer], tokens.batch).run(read_chunks(files, plan.chunks, reader))) as chunks:
+    with closing(
+        Threads(Crew([scorer]), tokens.batch).run(read_chunks(files, plan.chunks, reader))
+    ) as chunks:
         scores = [chunk.scores[scorer.name].scores for chunk in chunks]
     seconds = time.perf_counter() - started
     found = np.concatenate(scores)

@@ -32,7 +32,7 @@ def bench(
     pool is empty, the bundle has no graphs, or a contender asked for by name cannot run here.
     """
     settings, reading = settings or BenchSettings(), reading or Reading()
-    bundle = Bundle.open(ranker)
+    bundle = Bundle.open_ranker(ranker)
     with tempfile.TemporaryDirectory() as temp:
         course = Course(bundle, Path(temp), settings, reading)
         rows = write_sample(pool, settings.rows, course.pool)

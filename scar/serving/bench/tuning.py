@@ -36,7 +36,7 @@ def tune(
     settings = settings or BenchSettings()
     if len(settings.contenders) > 1:
         raise InputError(f"--tune is of one contender at a time, got {', '.join(settings.contenders)}")
-    bundle = Bundle.open(ranker)
+    bundle = Bundle.open_ranker(ranker)
     with tempfile.TemporaryDirectory() as temp:
         course = Course(bundle, Path(temp), settings, reading or Reading())
         rows = write_sample(pool, settings.rows, course.pool)

@@ -62,9 +62,7 @@ class Actor:
         # A retry, after an attempt that had just committed, has nothing left to do.
         if answer := self._had(chunk):
             return answer
-        with closing(
-            Threads(job.scorers, _ignore).run(read_chunks(job.files, [chunk], job.reader))
-        ) as results:
+        with closing(Threads(job.crew, _ignore).run(read_chunks(job.files, [chunk], job.reader))) as results:
             (scored,) = results
         assert not isinstance(scored, Failed)  # of threads none is given up
         file = next(file for file in job.files if file.name == chunk.file)
@@ -93,7 +91,7 @@ class Actor:
         os.environ["RAYON_NUM_THREADS"] = str(order.scoring.threads)
         job = Job.of(order.pool, order.bundles, order.reading, order.scoring, order.choices)
         _refuse_other_pool(order, job)
-        for bundle, choice in zip(job.bundles, order.choices, strict=True):
+        for bundle, choice in zip(job.opened, order.choices, strict=True):
             refuse_ungated(bundle, choice, order.scoring)
         if field := differing(order.depends, job.depends()):
             raise InputError(

@@ -43,6 +43,7 @@ class Order:
         """Write down what the driver has settled; paths become absolute, the same on every machine."""
         depends = {name: value for name, value in plan.fingerprint.items() if name != "pool"}
         gates = job.scoring.gates and str(Path(job.scoring.gates).absolute())
+        embeddings = str(job.encoder.path.absolute()) if job.encoder else job.scoring.embeddings
         held = holder(folder)
         if held is None:
             raise RunError(f"{folder.place}: nobody holds its lock")
@@ -51,8 +52,8 @@ class Order:
             {file.name: (job.stamps[file.name], file.bytes, file.sha256) for file in plan.files},
             tuple(str(bundle.path.absolute()) for bundle in job.bundles),
             job.reader.reading,
-            replace(job.scoring, gates=gates, threads=job.scoring.threads or threads),
-            tuple(scorer.choice for scorer in job.scorers),
+            replace(job.scoring, gates=gates, embeddings=embeddings, threads=job.scoring.threads or threads),
+            tuple(model.choice for model in job.crew.models),
             depends,
             digest,
             folder.place if "://" in folder.place else str(Path(folder.place).absolute()),

@@ -1,6 +1,7 @@
 """How far candidate scores are from the reference: differences and ranks. Knows no limits.
 
 Scores have shape (n,); differences are in the scores' own unit, `sigma` is the reference scores' standard deviation.
+Embeddings, (n, d), stand in their place where an encoder is judged: all their numbers are compared, and none is ranked.
 """
 
 import math
@@ -47,6 +48,7 @@ def compare(
     Later runs may be of the first rows alone. Ranks are those of the first run.
     """
     wide = np.asarray(reference, dtype=np.float64)
+    ranks = wide.ndim == 1
     every = np.concatenate([differences(wide, scores) for scores in candidates])
     first = np.asarray(candidates[0], dtype=np.float64)
     return Figures(
@@ -54,10 +56,10 @@ def compare(
         sigma=sigma,
         max_difference=float(every.max()),
         rms=float(np.sqrt((every**2).mean())),
-        spearman=spearman(wide, first) if np.isfinite([wide, first]).all() else math.nan,
+        spearman=spearman(wide, first) if ranks and np.isfinite([wide, first]).all() else math.nan,
         within=float((every <= NEAR * sigma).mean()),
-        top_10=overlap(wide, first, 0.1),
-        top_1=overlap(wide, first, 0.01),
+        top_10=overlap(wide, first, 0.1) if ranks else math.nan,
+        top_1=overlap(wide, first, 0.01) if ranks else math.nan,
     )
 
 
@@ -65,7 +67,7 @@ def differences(reference: NDArray[np.floating], scores: NDArray[np.floating]) -
     """Give how far the scores of the first rows are from the reference, infinity where one is not finite."""
     wide = np.asarray(reference, dtype=np.float64)[: len(scores)]
     both = np.isfinite(wide) & np.isfinite(scores)
-    out = np.full(len(scores), np.inf)
+    out = np.full(wide.shape, np.inf)
     out[both] = np.abs(np.asarray(scores, dtype=np.float64)[both] - wide[both])
     return out
 

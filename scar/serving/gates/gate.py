@@ -94,6 +94,10 @@ def judge(reference: Reference, candidate: Model) -> dict[str, Any]:
     is not run.
     """
     precision = candidate.precision
+    if precision != "fp32" and reference.real_scores.ndim > 1:
+        return unverified(
+            f"{precision} is judged by the ranking of scores, and an encoder gives none: it runs in fp32"
+        )
     if reason := unfit(precision, len(reference.real), trained=reference.trained):
         return unverified(reason)
     sigma = spread(reference.real_scores)

@@ -4,6 +4,9 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scar.errors import InputError, RunError
 from scar.serving.answers import Scores
 
@@ -36,11 +39,12 @@ class Logged:
 
 @dataclass(frozen=True)
 class Answer:
-    """The scores of the records that were sent, by ranker."""
+    """What the models say of the records that were sent: scores, by ranker, and embeddings where these are wanted."""
 
     scores: dict[str, Scores]
     batch_tokens: dict[str, int]
     """Ranker -> most tokens of a batch at the end."""
+    embeddings: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scar.records import Reason, SetAside
 from scar.serving.answers import Scores
@@ -50,6 +51,12 @@ def joined(parts: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
     if len(parts) == 1:
         return dict(parts[0])
     return {name: _concatenated([part[name] for part in parts]) for name in parts[0]}
+
+
+def joined_rows(parts: Sequence[NDArray[np.float16] | None]) -> NDArray[np.float16] | None:
+    """Put the embeddings of pieces behind one another; None where there are none."""
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if given else None
 
 
 def _concatenated(parts: Sequence[Scores]) -> Scores:

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from scar.errors import RunError
 from scar.serving.workers.messages import Answer, Done, Logged, Message, Trouble
 from scar.serving.workers.shares import Share
-from scar.serving.workers.worker import MASKED, Spec, Task, work
+from scar.serving.workers.worker import MASKED, Specs, Task, work
 
 log = logging.getLogger("scar")
 STARTS = 3
@@ -44,7 +44,7 @@ class Stopped(RunError):
 class Process:
     """A worker process. One thread asks at a time; another may watch it or close it."""
 
-    def __init__(self, context: SpawnContext, share: Share, specs: Sequence[Spec], stall: float) -> None:
+    def __init__(self, context: SpawnContext, share: Share, specs: Specs, stall: float) -> None:
         """Nothing is started before the first question; `stall` seconds without a sign end the process."""
         self._context, self._arguments, self._stall = context, (share, specs), stall
         self._patience = stall

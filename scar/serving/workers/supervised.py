@@ -10,14 +10,14 @@ from contextlib import closing, contextmanager
 from queue import SimpleQueue
 
 from scar.errors import RunError
+from scar.serving.crew import Crew
 from scar.serving.pipeline import READ_AHEAD, Failed, Meter, Scored, Work, refuse_non_finite, where
-from scar.serving.scorer import Scorer
 from scar.serving.stages import map_ahead, read_ahead
 from scar.serving.workers.messages import Answer, Done
-from scar.serving.workers.pieces import Piece, joined, too_many, without
+from scar.serving.workers.pieces import Piece, joined, joined_rows, too_many, without
 from scar.serving.workers.process import Died, Hung, Lost, Process
 from scar.serving.workers.shares import Share
-from scar.serving.workers.worker import Task
+from scar.serving.workers.worker import Specs, Task
 
 log = logging.getLogger("scar")
 RETRIES = 3
@@ -30,16 +30,13 @@ OnBatch = Callable[[float, int, int], None]
 class Workers:
     """Scores chunks in processes, one for each share of the processors. For one run."""
 
-    def __init__(
-        self, scorers: Sequence[Scorer], shares: Sequence[Share], on_batch: OnBatch, stall: float
-    ) -> None:
+    def __init__(self, crew: Crew, shares: Sequence[Share], on_batch: OnBatch, stall: float) -> None:
         """`on_batch` is told of each batch, as that of `Threads`; a worker that is silent for `stall` seconds hangs.
 
         What was told of a chunk that must be tried again is taken back by negative numbers.
         """
         context = multiprocessing.get_context("spawn")
-        specs = [(s.bundle, s.choice, s.scoring, dict(s.files)) for s in scorers]
-        self._processes = [Process(context, share, specs, stall) for share in shares]
+        self._processes = [Process(context, share, Specs.of(crew), stall) for share in shares]
         self._on_batch = on_batch
         self._stall = stall
         self._lock = threading.Lock()
@@ -128,10 +125,12 @@ class _Attempt:
 
     def _scored(self, answers: Sequence[Answer], crashed: dict[int, str]) -> Scored:
         scores = joined([answer.scores for answer in answers])
-        refuse_non_finite(self._work.chunk, scores)
+        embeddings = joined_rows([answer.embeddings for answer in answers])
+        refuse_non_finite(self._work.chunk, scores, embeddings)
         for answer in answers:
             self._meter.add(Meter(batch_tokens=answer.batch_tokens))
-        return Scored(self._work.chunk, without(self._work.items, crashed), scores, self._meter)
+        items = without(self._work.items, crashed)
+        return Scored(self._work.chunk, items, scores, self._meter, embeddings)
 
     def _ask(self, piece: Piece) -> Answer:
         """Have a piece scored. Raises Died or Hung, after what its batches told was taken back."""

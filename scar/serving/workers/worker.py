@@ -7,30 +7,49 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from scar.bundle import Bundle
 from scar.errors import InputError
 from scar.files import sha256
 from scar.pools import Chunk
 from scar.records import Record
-from scar.serving.answers import encode_records
 from scar.serving.choice import Choice
-from scar.serving.pipeline import budgets, score_all
+from scar.serving.crew import Crew
+from scar.serving.embedder import Embedder
+from scar.serving.pipeline import budgets, say_all
 from scar.serving.scorer import Scorer
 from scar.serving.workers.messages import Answer, Done, Logged, Message, Ready, Trouble
 from scar.serving.workers.shares import Share
 from scar.settings import Scoring
 
+T = TypeVar("T")
 Spec = tuple[Bundle, Choice, Scoring, Mapping[str, str]]
-"""What a scorer is loaded from, and the hashes of the files that it must find there."""
+"""What a model is loaded from, and the hashes of the files that it must find there."""
 PR_SET_PDEATHSIG = 1
 MASKED = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
 }
 """Signals that reach a whole group of processes: Ctrl-C, and what batch systems send."""
+
+
+@dataclass(frozen=True)
+class Specs:
+    """What a crew is loaded from."""
+
+    rankers: Sequence[Spec]
+    encoder: Spec | None = None
+    embeds: bool = False
+
+    @classmethod
+    def of(cls, crew: Crew) -> "Specs":
+        """Describe a crew that is loaded here."""
+        specs = [(each.bundle, each.choice, each.scoring, dict(each.files)) for each in crew.models]
+        rankers = len(crew.scorers)
+        return cls(specs[:rankers], specs[rankers] if crew.embedder else None, crew.embeds)
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,7 @@ class Task:
     records: Sequence[Record]
 
 
-def work(pipe: "Connection[Message, Task]", share: Share, specs: Sequence[Spec]) -> None:
+def work(pipe: "Connection[Message, Task]", share: Share, specs: Specs) -> None:
     """Open the graphs, then score what comes through the pipe until it is closed."""
     _belong_to_parent()
     _settle(share)
@@ -64,17 +83,22 @@ def work(pipe: "Connection[Message, Task]", share: Share, specs: Sequence[Spec])
             tell(Trouble.of(error))
 
 
-def _load(specs: Sequence[Spec], share: Share) -> list[Scorer]:
-    """Load the scorers, their threads those of the share."""
-    scorers = []
-    for bundle, choice, scoring, files in specs:
-        scorers.append(Scorer.chosen(bundle, choice, replace(scoring, threads=share.threads, workers=0)))
-        # A worker that takes a dead one's place may come days later.
-        if changed := [name for name, known in files.items() if sha256(bundle.path / name) != known]:
-            raise InputError(
-                f"{bundle.path / changed[0]}: changed since the run began: put the old one back, and go on"
-            )
-    return scorers
+def _load(specs: Specs, share: Share) -> Crew:
+    """Load the crew, its threads those of the share."""
+    scorers = [_loaded(Scorer.chosen, spec, share) for spec in specs.rankers]
+    embedder = _loaded(Embedder.chosen, specs.encoder, share) if specs.encoder else None
+    return Crew(scorers, embedder, specs.embeds)
+
+
+def _loaded(load: Callable[[Bundle, Choice, Scoring], T], spec: Spec, share: Share) -> T:
+    bundle, choice, scoring, files = spec
+    model = load(bundle, choice, replace(scoring, threads=share.threads, workers=0))
+    # A worker that takes a dead one's place may come days later.
+    if changed := [name for name, known in files.items() if sha256(bundle.path / name) != known]:
+        raise InputError(
+            f"{bundle.path / changed[0]}: changed since the run began: put the old one back, and go on"
+        )
+    return model
 
 
 class _Tell:
@@ -89,13 +113,11 @@ class _Tell:
             self._pipe.send(message)
 
 
-def _answer(scorers: Sequence[Scorer], task: Task, tell: _Tell) -> Answer:
-    encoded = encode_records([scorer.encoder for scorer in scorers], task.records)
-    total = sum(int(each.pairs.tokens.lengths.sum()) for each in encoded)
-    scores = score_all(
-        scorers, task.chunk, encoded, lambda tokens, padded: tell(Done(tokens / total, tokens, padded))
-    )
-    return Answer(scores, budgets(scorers))
+def _answer(crew: Crew, task: Task, tell: _Tell) -> Answer:
+    tokens = crew.encode(task.records)
+    total = tokens.total
+    said = say_all(crew, task.chunk, tokens, lambda some, padded: tell(Done(some / total, some, padded)))
+    return Answer(said.scores, budgets(crew), said.embeddings)
 
 
 def _settle(share: Share) -> None:

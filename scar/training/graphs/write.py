@@ -14,6 +14,7 @@ from torch.export import Dim
 from scar.bundle import HEAD, MODEL, TOWER
 from scar.errors import GateError, InputError
 from scar.serving.engines.graph_file import check_graph
+from scar.training.bare import BareEncoder
 from scar.training.cross import CrossEncoder
 from scar.training.engine import Ranker
 from scar.training.graphs.deberta import with_fast_attention
@@ -54,6 +55,16 @@ class _ModelGraph(nn.Module):
         return tuple(self.ranker(input_ids, attention_mask, token_type_ids))
 
 
+class _EncoderGraph(nn.Module):
+    def __init__(self, ranker: BareEncoder) -> None:
+        super().__init__()
+        self.ranker = ranker
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        embedding: Tensor = self.ranker(input_ids, attention_mask).embedding
+        return embedding
+
+
 def write_graphs(ranker: Ranker, folder: Path, *, token_types: bool) -> None:
     """Write tower.onnx and head.onnx of a style ranker, model.onnx of the others; both axes of every input dynamic.
 
@@ -74,6 +85,16 @@ def write_graphs(ranker: Ranker, folder: Path, *, token_types: bool) -> None:
             folder / MODEL,
             list(inputs),
             ["score", "embedding"],
+            {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
+        )
+        return
+    if isinstance(ranker, BareEncoder):
+        _export(
+            _EncoderGraph(ranker),
+            (ids, torch.ones_like(ids)),
+            folder / MODEL,
+            ["input_ids", "attention_mask"],
+            ["embedding"],
             {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
         )
         return
