@@ -15,7 +15,6 @@ from scar.errors import InputError
 from scar.pools import Place
 from scar.report.facts import Facts
 from scar.runs import (
-    EMBEDDINGS,
     SET_ASIDE,
     Embeddings,
     Folder,
@@ -102,7 +101,7 @@ def hashes_of(plan: Plan) -> dict[str, str]:
 
 def embeddings_of(folder: Folder, plan: Plan) -> Embeddings:
     """Open a run's embeddings. InputError where it was scored without."""
-    if not folder.listing(EMBEDDINGS):
+    if not plan.embedded:
         raise InputError(
             f"{folder.place} was scored without embeddings; `scar score --embeddings` keeps them"
         )

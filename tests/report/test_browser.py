@@ -5,11 +5,14 @@ A breach of the page's policy shows as an error in the console, and there may be
 
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from scar.report.page import report
+from scar.report.gather import gather
+from scar.report.page import facts_of, render
+from scar.runs import Embeddings
 from scar.selection.keep import select
 from scar.selection.rules import TopK
 from tests.make import pool_rows, write_jsonl
@@ -38,12 +41,11 @@ def page_file(tmp_path_factory):
     rng = np.random.default_rng(0)
     more = {"style_tokens": rng.integers(5, 90, N).tolist(), "source": [row["source"] for row in rows]}
     run = make_run(folder / "run", pool, {"style": rng.normal(size=N).tolist()}, more=more, chunk_rows=N)
-    points = rng.normal(size=(N + 1, 6)).astype(np.float16)
-    (run / "embeddings").mkdir()
-    np.save(run / "embeddings" / "00000000.npy", points[:N])
-    np.save(run / "embeddings" / "00000001.npy", points[N:])
     select(run, TopK(30), folder / "kept.jsonl")
-    return report(str(folder / "kept.jsonl"), folder / "report.html").out
+    points = rng.normal(size=(N + 1, 6)).astype(np.float32)
+    facts = replace(facts_of(str(folder / "kept.jsonl")), embeddings=lambda: Embeddings.of_array(points))
+    (folder / "report.html").write_bytes(render(gather(facts)).encode())
+    return folder / "report.html"
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +125,14 @@ def test_what_is_cut_can_be_opened(browser, page_file):
 
 # Luminance and contrast as WCAG 2 has them; texts of charts are measured against the page.
 WEAK = """() => {
-  const light = (c) => c.match(/[\\d.]+/g).slice(0, 3).map((v) => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  const light = (c) => c.match(/[\\d.]+/g).slice(0, 3)
+    .map((v) => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
     .reduce((sum, v, n) => sum + v * [.2126, .7152, .0722][n], 0);
   const ground = (e) => { const c = getComputedStyle(e).backgroundColor;
     return c !== 'rgba(0, 0, 0, 0)' || !e.parentElement ? c : ground(e.parentElement); };
   const own = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-  return [...document.body.querySelectorAll('*')].filter((e) => own(e) && !['SCRIPT', 'OPTION'].includes(e.tagName)).filter((e) => {
+  const read = (e) => own(e) && !['SCRIPT', 'OPTION'].includes(e.tagName);
+  return [...document.body.querySelectorAll('*')].filter(read).filter((e) => {
     const ink = getComputedStyle(e)[e.ownerSVGElement ? 'fill' : 'color'];
     const [a, b] = [light(ink), light(ground(e))].sort((x, y) => y - x);
     return (a + .05) / (b + .05) < 4.5;
@@ -140,6 +144,6 @@ CUT = """() => [...document.querySelectorAll('figure svg')].flatMap((svg) => {
   const box = svg.getBoundingClientRect(), texts = [...svg.querySelectorAll('text')];
   const at = texts.map((t) => t.getBoundingClientRect());
   const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
-  return texts.filter((t, n) => at[n].left < box.left - 1 || at[n].right > box.right + 1 || at[n].bottom > box.bottom + 1
-    || at.some((other, m) => m < n && over(at[n], other))).map((t) => t.textContent);
+  const out = (a) => a.left < box.left - 1 || a.right > box.right + 1 || a.bottom > box.bottom + 1;
+  return texts.filter((t, n) => out(at[n]) || at.some((other, m) => m < n && over(at[n], other))).map((t) => t.textContent);
 })"""

