@@ -145,5 +145,6 @@ CUT = """() => [...document.querySelectorAll('figure svg')].flatMap((svg) => {
   const at = texts.map((t) => t.getBoundingClientRect());
   const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
   const out = (a) => a.left < box.left - 1 || a.right > box.right + 1 || a.bottom > box.bottom + 1;
-  return texts.filter((t, n) => out(at[n]) || at.some((other, m) => m < n && over(at[n], other))).map((t) => t.textContent);
+  const lies = (n) => at.some((other, m) => m < n && over(at[n], other));
+  return texts.filter((t, n) => out(at[n]) || lies(n)).map((t) => t.textContent);
 })"""
