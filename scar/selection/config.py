@@ -6,7 +6,7 @@ from typing import Any
 
 from scar.errors import InputError
 from scar.selection.fuse import EXAMPLE, By, Fuse, names_of
-from scar.selection.rules import RULES, Chain, Rule, needs_of, stages_of
+from scar.selection.rules import RULES, Chain, Funnel, Rule, needs_of, stages_of
 
 
 def from_config(config: Any) -> tuple[Chain, By | None]:
@@ -93,7 +93,9 @@ def columns_of(rule: Rule) -> list[str]:
 
 def orders_of(rule: Rule, by: By | None) -> list[By]:
     """List what is ordered by: `by`, then what the stages say; each once."""
-    said = [by, *(getattr(stage, "by", None) for stage in stages_of(rule))]
+    said = [by]
+    for stage in stages_of(rule):
+        said += stage.orders() if isinstance(stage, Funnel) else [getattr(stage, "by", None)]
     return list(dict.fromkeys(each for each in said if isinstance(each, str | Fuse)))
 
 

@@ -68,10 +68,9 @@ class NearDuplicates(Chained):
 
     Pairs are found by MinHash in bands that find a pair at the threshold with a probability of at least `recall` (more
     similar ones more surely, copies to the word always), out of at most so many `permutations`; each pair that is found
-    is then verified. Best first, a record is dropped where it is near one that is *kept*: what crowded it out is like
-    it, and no two records that were found to be near are both kept. With `chain` all records that hang together over
-    others are one group, of which the best stays: that drops more, and also what is unlike all that is kept, since
-    likeness fades along a chain.
+    is then verified. All records that hang together over near pairs are one group, of which the best stays. Likeness
+    fades along a chain of pairs: with `chain` false a record is dropped only where it is near one that is *kept*, so
+    that what crowded it out is like it, and no two records that were found to be near are both kept.
     """
 
     threshold: float = 0.7
@@ -79,8 +78,8 @@ class NearDuplicates(Chained):
     by: By | None = None
     permutations: int = 128
     words: int = 5
-    recall: float = 0.95
-    chain: bool = False
+    recall: float = 0.99
+    chain: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
