@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.errors import InputError
 from scar.report.facts import Records
 from scar.report.shares import Share, Shares
 from scar.runs import Embeddings
+from scar.selection.diversity.kmeans import k_means
+from scar.selection.diversity.vectors import Vectors
 from scar.selection.style_spread import words
 
 NUMBER = 16
 """Clusters."""
-FITTED_ON = 10_000
-"""Records that the centres are fitted on, at most."""
-ROUNDS = 25
 
 
 @dataclass(frozen=True)
@@ -30,33 +28,14 @@ class Clusters:
 
 
 def clusters(embeddings: Embeddings, records: Records, seed: int) -> Clusters:
-    """Fit the centres on a sample, and give every scored record the nearest. InputError without scikit-learn."""
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError:
-        raise InputError(
-            "k-means needs scikit-learn, which is not installed: pip install 'scar-rank[select]'"
-        ) from None
-    scored = np.flatnonzero(records.scored)
-    sample = np.sort(np.random.default_rng(seed).permutation(scored)[:FITTED_ON])
-    number = min(NUMBER, len(sample))
+    """Find clusters among the scored records. InputError where one of them has no embedding."""
     found = np.full(len(records), -1, dtype=np.int16)
-    if number:
-        centres = (
-            KMeans(number, n_init=1, max_iter=ROUNDS, random_state=seed)
-            .fit(embeddings.take(sample))
-            .cluster_centers_
-        )
-        for some, block in embeddings.blocks(scored):
-            found[some] = nearest(block, centres)
-    return Clusters(found, number)
-
-
-def nearest(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Give the number of the nearest centre of each point, by Euclid; the first wins a tie."""
-    away = (centres**2).sum(axis=1) - 2 * points @ centres.T
-    found: NDArray[np.int64] = np.argmin(away, axis=1)
-    return found
+    vectors = Vectors(embeddings, np.flatnonzero(records.scored))
+    if not len(vectors):
+        return Clusters(found, 0)
+    means = k_means(vectors, NUMBER, seed=seed)
+    found[vectors.records] = means.labels
+    return Clusters(found, len(means.centres))
 
 
 def names(found: Clusters, texts: Mapping[int, Sequence[str]]) -> list[str]:

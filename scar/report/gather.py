@@ -124,7 +124,7 @@ def _written(found: Gathered, grouped: Clusters | None, seed: int) -> None:
     entrants, shown = contenders(records, seed), drawn(records, seed)
     pool = sampled(np.flatnonzero(records.scored), seed, STYLED)
     kept = sampled(np.flatnonzero(records.kept & records.scored), seed, STYLED)
-    most = min([TEXTS, *(len(choice) for each in entrants for choice in each.choices)])
+    most = min(TEXTS, len(kept) or TEXTS)
     compared = [sampled(choice, seed, most) for each in entrants for choice in each.choices]
     wanted = np.unique(np.concatenate([pool, kept, shown.records, *compared]))
     read = found.attempt("Texts", lambda: read_texts(facts, records, wanted, pool, shown.records))

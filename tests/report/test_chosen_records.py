@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scar.report.clusters import Clusters, cluster_shares, clusters, names, nearest
+from scar.report.clusters import Clusters, cluster_shares, clusters, names
 from scar.report.examples import drawn, tenths
 from scar.report.facts import Records, take
 from scar.report.flat import flat, principal
@@ -97,14 +97,7 @@ def test_examples_are_kept_and_dropped_ones_of_each_tenth():
         assert records.kept[some].sum() == 3 and (np.diff(records.score[some]) <= 0).all()
 
 
-def test_the_nearest_centre_is_the_nearest():
-    points, centres = RNG.normal(size=(50, 4)), RNG.normal(size=(6, 4))
-    brute = ((points[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
-    assert nearest(points, centres).tolist() == brute.tolist()
-
-
 def test_clusters_find_what_lies_apart_and_are_named_by_their_words():
-    pytest.importorskip("sklearn")
     centres = np.eye(3)
     of = np.arange(90) % 3
     points = (centres[of] + RNG.normal(scale=0.01, size=(90, 3))).astype(np.float32)

@@ -12,6 +12,10 @@ from scar.report.svg.marks import Svg
 from scar.selection.why.manifest import Stage
 
 
+COPIES = {"ExactDuplicates", "NearDuplicates", "SemanticDuplicates", "OnePass"}
+"""Rules that remove copies."""
+
+
 def stages(found: Gathered) -> Section | None:
     """Show what each stage left."""
     if (chosen := found.facts.chosen) is None:
@@ -69,9 +73,7 @@ def copies(found: Gathered) -> tuple[float | None, float | None]:
 
 def removed(chosen: Chosen) -> list[Stage]:
     """Give the stages that remove copies."""
-    return [
-        stage for stage in chosen.stages if "Duplicates(" in stage.rule or stage.rule.endswith("Duplicates")
-    ]
+    return [stage for stage in chosen.stages if stage.rule.partition("(")[0] in COPIES]
 
 
 def audit(found: Gathered) -> Section | None:

@@ -98,8 +98,8 @@ def twins(found: Gathered) -> Section | None:
     shown = [name for name in TWINS if name in found.twins["kept"]]
     rows = tuple((who, *(_cell(name, told) for name in shown)) for who, told in found.twins.items())
     note = (
-        f"Random: the mean of {SEEDS} seeds. Copies, instructions and style are of equal samples, at most "
-        f"{count(TEXTS)} texts each; type-token ratio and words a sentence as mean ± standard deviation."
+        f"Random: the mean of {SEEDS} seeds. Copies, instructions and style are of samples of one size, at most "
+        f"{count(TEXTS)} texts; type-token ratio and words a sentence as mean ± standard deviation."
     )
     grid = Grid(("", *shown), rows, marked=list(found.twins).index("kept"), kind="twins")
     return Section("twins", "Beside honest twins", _reading(found.twins), grids=(grid,), note=note)
