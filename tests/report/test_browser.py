@@ -105,8 +105,9 @@ def test_filter_and_search_show_what_fits_alone(browser, page_file):
         assert shown(page) == every
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (700, "light"), (390, "light"), (390, "dark")]
+)
 def test_the_page_fits_and_can_be_read(browser, page_file, width, scheme):
     with opened(browser, page_file, width, scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width

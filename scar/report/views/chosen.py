@@ -11,7 +11,6 @@ from scar.report.svg.bars import bars
 from scar.report.svg.marks import Svg
 from scar.selection.why.manifest import Stage
 
-
 COPIES = {"ExactDuplicates", "NearDuplicates", "SemanticDuplicates", "OnePass"}
 """Rules that remove copies."""
 
