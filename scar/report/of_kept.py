@@ -16,6 +16,7 @@ from scar.runs import Embeddings, Folder, Plan, finished, open_folder
 from scar.selection.output import pool_files
 from scar.selection.why import KeptFolder, Manifest
 from scar.selection.why.folder import RECORDS, SCORE, why_folder
+from scar.selection.why.manifest import MANIFEST
 from scar.settings import Reading
 
 
@@ -44,7 +45,14 @@ class _Scored:
 def of_kept(place: str, pool: Place | Sequence[Place] | None = None) -> Facts:
     """Take a selection by its kept file. InputError where nothing stands beside it, or it was changed since."""
     folder = KeptFolder.open(place)
-    told = folder.manifest
+    try:
+        return _facts(folder, folder.manifest, pool)
+    except (KeyError, TypeError, AttributeError) as error:
+        where = why_folder(folder.kept) / MANIFEST
+        raise InputError(f"{where}: damaged ({error!r}); select again") from None
+
+
+def _facts(folder: KeptFolder, told: Manifest, pool: Place | Sequence[Place] | None) -> Facts:
     run = _run(told)
     return Facts(
         name=told.kept["name"],

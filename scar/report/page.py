@@ -18,9 +18,9 @@ from scar.report.gather import Gathered, gather
 from scar.report.of_kept import of_kept
 from scar.report.of_run import of_run
 from scar.report.section import Section
-from scar.report.shown import visible
+from scar.report.shown import short, visible
 from scar.report.svg.marks import Svg, tag
-from scar.report.views.chosen import audit, duplicates, stages, warnings
+from scar.report.views.chosen import LONGEST, audit, duplicates, stages, warnings
 from scar.report.views.compared import styles, twins
 from scar.report.views.examples import asides, examples
 from scar.report.views.groups import groups, on_map
@@ -109,7 +109,9 @@ def render(found: Gathered) -> str:
             asides=asides(found),
             warnings=warnings(found),
             left_out=found.left_out,
-            rules=[stage.rule for stage in found.facts.chosen.stages] if found.facts.chosen else [],
+            rules=[short(stage.rule, LONGEST) for stage in found.facts.chosen.stages]
+            if found.facts.chosen
+            else [],
             version=scar.__version__,
         )
     )

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from scar.report.gather import gather
 from scar.report.page import facts_of, render, report
 from scar.report.views.groups import on_map
 from scar.runs import Embeddings
+from scar.selection.fuse import Fuse
 from scar.selection.keep import select
 from scar.selection.rules import Quantile, TopK
 from tests.make import pool_rows, write_jsonl
@@ -259,6 +262,31 @@ def test_several_records_of_a_row_are_found_again(tmp_path):
     for each in found.examples:
         word = {"chosen": "good", "rejected": "bad"}[each.told["part"]]
         assert each.record.response == f"{word} {each.told['line'] - 1}"
+
+
+def test_fused_scores_are_told_in_words(tmp_path):
+    pool = write_jsonl(tmp_path / "pool.jsonl", pool_rows(20))
+    run = make_run(tmp_path / "run", pool, {"style": range(20), "quality": range(20, 0, -1)})
+    select(run, TopK(5), tmp_path / "kept.jsonl", by=Fuse("rrf", {"style": 2, "quality": 1}))
+    found = gather(facts_of(str(tmp_path / "kept.jsonl")))
+    assert found.facts.by == "rrf of style x 2, quality x 1" and found.records.kept.sum() == 5
+    assert found.facts.by in render(found)
+    assert gather(facts_of(str(run), by="quality")).records.score[0] == 20
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("kept", {}), ("run", 5), ("counts", {}), ("files", [{"nam": 1}])]
+)
+def test_a_damaged_manifest_is_named(kept, field, value, tmp_path):
+    copy = tmp_path / kept.name
+    copy.write_bytes(kept.read_bytes())
+    folder = shutil.copytree(f"{kept}.why", f"{copy}.why")
+    manifest = json.loads(Path(folder, "manifest.json").read_text())
+    there = manifest[field] if isinstance(value, dict) and field == "kept" else {}
+    manifest[field] = {name: there[name] for name in there if name != "name"} or value
+    Path(folder, "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="manifest.json: damaged"):
+        facts_of(str(copy))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from typing import Any
 from scar.report.facts import Chosen
 from scar.report.gather import Gathered
 from scar.report.section import Grid, Section
-from scar.report.shown import count, number, percent
+from scar.report.shown import count, number, percent, short
 from scar.report.svg.bars import bars
 from scar.report.svg.marks import Svg
 from scar.selection.why.manifest import Stage
 
+LONGEST = 300
+"""Characters of a rule, and of what it found, that are shown: one may name a thousand rows."""
 COPIES = {"ExactDuplicates", "NearDuplicates", "SemanticDuplicates", "OnePass"}
 """Rules that remove copies."""
 
@@ -35,8 +37,8 @@ def _steps(number: int) -> str:
 
 def _stage(stage: Stage, most: int) -> tuple[str | Svg, ...]:
     shares = [("pool", float(stage.came)), ("kept", float(stage.left))]
-    told = ", ".join(f"{name} {value}" for name, value in _entries(stage.facts))
-    return (stage.rule, bars(shares, most), count(stage.came), count(stage.left), told)
+    told = short(", ".join(f"{name} {value}" for name, value in _entries(stage.facts)), LONGEST)
+    return (short(stage.rule, LONGEST), bars(shares, most), count(stage.came), count(stage.left), told)
 
 
 def duplicates(found: Gathered) -> Section | None:
@@ -45,7 +47,7 @@ def duplicates(found: Gathered) -> Section | None:
     chosen = found.facts.chosen
     if chosen is None or (kept is None and not removed(chosen)):
         return None
-    rows = tuple((s.rule, count(s.came), count(s.came - s.left)) for s in removed(chosen))
+    rows = tuple((short(s.rule, LONGEST), count(s.came), count(s.came - s.left)) for s in removed(chosen))
     told = [
         f"{count(sum(s.came - s.left for s in removed(chosen)))} records were removed as copies of better ones."
     ]
@@ -63,7 +65,7 @@ def duplicates(found: Gathered) -> Section | None:
 def copies(found: Gathered) -> tuple[float | None, float | None]:
     """Give the share of records that repeat another one: of as many at random, and of what was kept."""
     audit = found.facts.chosen.audit if found.facts.chosen else {}
-    if "duplicates" in audit.get("kept", {}) and found.records.kept.any():
+    if all("duplicates" in audit.get(side, {}) for side in ("random", "kept")) and found.records.kept.any():
         return audit["random"]["duplicates"], audit["kept"]["duplicates"]
     return found.twins.get("random, equal rows", {}).get("duplicates"), found.twins.get("kept", {}).get(
         "duplicates"
