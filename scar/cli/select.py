@@ -5,15 +5,33 @@ from pathlib import Path
 from typing import Any
 
 from scar.cli.kept import print_correlations, print_kept
-from scar.cli.parser import Parser, from_flat
+from scar.cli.parser import Parser, comma_list, from_flat
 from scar.errors import InputError
 from scar.selection.config import from_config
 from scar.selection.fuse import By
 from scar.selection.output import Output
-from scar.selection.rules import Above, PerGroup, Quantile, Ratio, Rule, TopK
+from scar.selection.rules import (
+    Above,
+    Chain,
+    ExactDuplicates,
+    NearDuplicates,
+    PerGroup,
+    Quantile,
+    Ratio,
+    Rule,
+    SemanticDuplicates,
+    TokenBudget,
+    TopK,
+    stages_of,
+)
 from scar.settings import Reading
 
-CHOICES = ("top", "above", "quantile", "ratio", "per_group", "rules")
+DUPLICATES: dict[str, type[Any]] = {
+    "exact": ExactDuplicates,
+    "near": NearDuplicates,
+    "semantic": SemanticDuplicates,
+}
+CHOICES = ("top", "tokens", "above", "quantile", "ratio", "per_group", "rules")
 
 
 def _add_rules(parser: Parser) -> None:
@@ -21,6 +39,7 @@ def _add_rules(parser: Parser) -> None:
         "--out", type=str, required=True, help="kept rows: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
     )
     parser.add_argument("--top", type=int, help="keep the N best")
+    parser.add_argument("--tokens", type=int, help="keep the best of at most so many tokens together")
     parser.add_argument("--above", type=float, help="keep scores of at least X")
     parser.add_argument("--quantile", type=float, help="keep scores of at least this quantile")
     parser.add_argument("--ratio", type=float, help="keep this share, the best, rounded up")
@@ -30,6 +49,11 @@ def _add_rules(parser: Parser) -> None:
     parser.add_argument(
         "--rules", type=Path, help="rules.yaml: several stages, top to bottom; can fuse several scores"
     )
+    parser.add_argument(
+        "--dedup",
+        type=str,
+        help="first keep one of all copies: exact, near, semantic, or several: exact,near",
+    )
     parser.add_argument("--by", type=str, help="score to select by; default: the ranker's")
     parser.add_argument("--sort", action="store_true", help="write best first instead of in input order")
     parser.add_argument("--prefix", type=str, default="scar_", help="prefix of the added columns")
@@ -37,7 +61,15 @@ def _add_rules(parser: Parser) -> None:
 
 
 def _rule(values: dict[str, Any]) -> tuple[Rule, By | None]:
-    """Make the rule that was asked for, and the score to select by."""
+    """Make the rule that was asked for, copies out first, and the score to select by."""
+    rule, by = _chosen(values)
+    kinds = comma_list(values["dedup"] or "")
+    if unknown := [kind for kind in kinds if kind not in DUPLICATES]:
+        raise InputError(f"--dedup {unknown[0]}: there are: {', '.join(DUPLICATES)}")
+    return (Chain((*(DUPLICATES[kind]() for kind in kinds), *stages_of(rule))) if kinds else rule), by
+
+
+def _chosen(values: dict[str, Any]) -> tuple[Rule, By | None]:
     given = [name for name in CHOICES if values[name] is not None]
     if len(given) != 1:
         flags = ", ".join("--" + name.replace("_", "-") for name in CHOICES)
@@ -51,7 +83,13 @@ def _rule(values: dict[str, Any]) -> tuple[Rule, By | None]:
         if not column or not count.isdigit():
             raise InputError(f"--per-group {value!r}: write COLUMN=N, such as source=200")
         return PerGroup(column, int(count)), by
-    rules: dict[str, type[Any]] = {"top": TopK, "above": Above, "quantile": Quantile, "ratio": Ratio}
+    rules: dict[str, type[Any]] = {
+        "top": TopK,
+        "tokens": TokenBudget,
+        "above": Above,
+        "quantile": Quantile,
+        "ratio": Ratio,
+    }
     return rules[name](value), by
 
 

@@ -12,13 +12,14 @@ from scar.selection.config import check_scores, columns_of
 from scar.selection.fuse import By
 from scar.selection.keep import KeepReport, select
 from scar.selection.output import Output, check_output
-from scar.selection.rules import Rule
+from scar.selection.rules import Rule, needs_of
 from scar.serving.plan import Existing, check_run, clear
 from scar.serving.rankers import Rankers, open_bundles
 from scar.serving.report import RunReport, Watch
 from scar.serving.run import score_pool
 from scar.serving.sidecar import OWN
 from scar.settings import Reading, Scoring
+from scar.settings.scoring import OWN as BY_RANKER
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ def filter_pool(
     """Score a pool with a ranker, or with several, and write the rows that `keep` keeps to `out`.
 
     `by` is the score that rules use where they name none; with several rankers it must be given. The run folder
-    stands beside `out` as `<out>.run` until all is done; `keep_scores` leaves it there. Columns that the rule groups
-    by are carried without being asked for.
+    stands beside `out` as `<out>.run` until all is done; `keep_scores` leaves it there. Columns that the rule reads
+    are carried without being asked for, and where it reads embeddings the first ranker makes them, unless an encoder is
+    named.
     """
     out, output, scoring = Path(out), output or Output(), scoring or Scoring()
     check_output(out, output, find(pool))
@@ -58,6 +60,8 @@ def filter_pool(
     there = (*OWN, *given, *(f"{bundle.name}_truncated" for bundle in bundles))
     grouped = [column for column in columns_of(keep) if column not in there]
     scoring = replace(scoring, carry=tuple(dict.fromkeys((*scoring.carry, *grouped))))
+    if needs_of(keep).embeddings and not scoring.embeddings:
+        scoring = replace(scoring, embeddings=BY_RANKER)
     run = out.with_name(out.name + ".run")
     folder = Disk(run)
     existing = _begin(folder, keep_scores=keep_scores, overwrite=output.overwrite)

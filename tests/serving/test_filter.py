@@ -5,8 +5,11 @@ import pytest
 from scar import Above, PerGroup, TopK, filter_pool, score_pool, select
 from scar.cli import main
 from scar.errors import InputError
+from scar.rules import Diverse, Rebalance
+from scar.runs import Disk, Embeddings, Plan
 from scar.selection.fuse import Fuse
 from scar.selection.output import Output
+from scar.selection.why import KeptFolder
 from scar.serving import filter as filtering
 from scar.settings import Reading, Scoring
 from tests.make import pool_rows, read_jsonl, write_jsonl
@@ -218,3 +221,38 @@ def test_scores_that_a_selection_that_failed_left_are_used_and_then_go(bundle, p
     assert (run / "run.json").is_file() and not kept.exists()
     assert filter_pool(pool, bundle, kept, TopK(2)).run.already
     assert {path.name for path in tmp_path.iterdir()} == {"pool", "kept.jsonl", "kept.jsonl.why"}
+
+
+def test_what_a_rule_reads_is_made_without_being_asked_for(bundle, pool, tmp_path):
+    report = filter_pool(
+        pool,
+        bundle,
+        tmp_path / "kept.jsonl",
+        Rebalance("source", k=6) + Diverse(k=4, tau=0.999),
+        keep_scores=True,
+    )
+    run = Disk(tmp_path / "kept.jsonl.run")
+    assert Embeddings.of_run(run, Plan.read(run)).shape[0] == report.run.counts.records
+    assert report.kept.kept <= 4 and "source" in KeptFolder.open(tmp_path / "kept.jsonl").columns
+
+
+@pytest.mark.parametrize(
+    ("words", "prints"),
+    [
+        (["--top", "3", "--dedup", "exact,near"], "ExactDuplicates(of='both')"),
+        (["--tokens", "60"], "TokenBudget(tokens=60)"),
+        (["--top", "3", "--dedup", "semantic"], "SemanticDuplicates("),
+    ],
+)
+def test_copies_go_first_by_a_flag(bundle, pool, tmp_path, capsys, words, prints):
+    assert (
+        main(["filter", str(pool), "--ranker", str(bundle), "--out", str(tmp_path / "kept.jsonl"), *words])
+        == 0
+    )
+    assert prints in capsys.readouterr().out
+
+
+def test_an_unknown_kind_of_copies_is_an_error(bundle, pool, tmp_path, capsys):
+    words = ["filter", str(pool), "--ranker", str(bundle), "--out", str(tmp_path / "k.jsonl"), "--top", "1"]
+    assert main([*words, "--dedup", "fuzzy"]) == 2
+    assert "--dedup fuzzy: there are: exact, near, semantic" in capsys.readouterr().err

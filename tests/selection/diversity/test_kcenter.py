@@ -39,6 +39,9 @@ def test_the_reference_points():
     added, coverage = cover([[0], [1], [2], [10]], [0], 2)
     assert (added, coverage.radius()) == ([3, 2], 1.0)
     assert coverage.centre.tolist() == [0, 0, 2, 3]  # 1 is as near to 0 as to 2, and 0 was first
+    coverage = Coverage(np.array([[0], [1], [2]], dtype=np.float32))
+    coverage.add(np.array([2, 0]))
+    assert coverage.centre.tolist() == [0, 2, 2]
 
 
 @pytest.mark.parametrize("farthest", [1, 2, 9, 1024])

@@ -76,6 +76,10 @@ def test_a_centre_that_loses_its_rows_gets_the_farthest_one():
     rows = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [9.0]], dtype=np.float32)
     centres, _ = lloyd(rows, np.array([[0.1], [5.0], [-50.0]], dtype=np.float32), 20)
     assert sorted(centres.ravel().tolist()) == pytest.approx([0.1, 5.05, 9.0])
+    # The farthest, 9, is alone with the centre 5: taking it would leave that one without rows.
+    rows = np.array([[0.0], [0.1], [0.2], [9.0]], dtype=np.float32)
+    centres, _ = lloyd(rows, np.array([[0.1], [5.0], [-50.0]], dtype=np.float32), 1)
+    assert centres.ravel().tolist() == pytest.approx([0.15, 9.0, 0.0])
 
 
 def test_more_centres_than_distinct_rows_end_well():

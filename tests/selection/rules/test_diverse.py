@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.errors import InputError
+from scar.runs import Embeddings
 from scar.selection.diversity.kept import Flat
 from scar.selection.diversity.vectors import Vectors
 from scar.selection.diversity.walk import Near, Walk
@@ -104,6 +105,50 @@ def test_a_cosine_at_tau_is_accepted_however_the_product_rounds():
     )
     assert Diverse(k=3, tau=0.6).select(rows).rows.tolist() == [0, 1, 2]
     assert Diverse(k=3, tau=0.599998).select(rows).rows.tolist() == [0]
+
+
+def test_hundreds_of_cosines_at_tau_are_all_decided_alike():
+    # 0.9 with the first row, in 384 numbers of float32: products round to either side; 0.81 among each other.
+    rest = np.random.default_rng(0).standard_normal((1500, 383))
+    rest *= np.sqrt(0.19) / np.linalg.norm(rest, axis=1, keepdims=True)
+    embeddings = np.zeros((1501, 384), dtype=np.float32)
+    embeddings[0, 0], embeddings[1:, 0], embeddings[1:, 1:] = 1, 0.9, rest
+    turned = np.linalg.qr(np.random.default_rng(1).standard_normal((384, 384)))[0].astype(np.float32)
+    embeddings = embeddings @ turned
+    products = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)) @ embeddings[0]
+    assert (products[1:] > 0.9).any() and (products[1:] < 0.9).any()
+    rows = Scored.of_columns(style=-np.arange(1501.0), embeddings=embeddings)
+    assert len(Diverse(k=1501, tau=0.9).select(rows).rows) == 1501
+    made = Diverse(k=1501, tau=0.899999).select(rows)
+    assert made.rows.tolist() == [0] and set(made.crowded_by[1:]) == {0}
+
+
+def walked(embeddings, tau, free, size):
+    vectors = Vectors(Embeddings.of_array(embeddings), np.arange(len(embeddings)))
+    return Walk(vectors, Near(tau), Flat(embeddings.shape[1])).go(np.arange(len(embeddings)), free, size)
+
+
+def test_what_one_row_blocks_another_at_tau_does_not_free():
+    # c is near a, and its cosine with b is 0.9, which float32 cannot tell from tau.
+    a, b, c = [0.99, np.sqrt(1 - 0.99**2), 0], [0.9, -np.sqrt(0.19), 0], [1, 0, 0]
+    assert walked(np.array([a, b, c]), 0.9, 0, 64).crowded == {2: 0}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 64])
+def test_rows_that_must_stay_may_be_copies_and_the_first_is_named(size):
+    far, near, copy = [0, 0, 1], [1, 0, 0], [0.99, np.sqrt(1 - 0.99**2), 0]
+    made = walked(np.array([far, near, near, copy, near]), 0.9, 3, size)
+    assert made.accepted == [0, 1, 2] and made.crowded == {3: 1, 4: 1}
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_the_nearest_is_named_by_exact_cosines(size):
+    # 0.95 and 0.95001: less apart than a product of 384 numbers is trusted.
+    rows = np.zeros((3, 384))
+    rows[2, 0] = rows[0, 1] = rows[1, 2] = 1
+    rows[0] = np.sqrt(1 - 0.95**2) * rows[0] + 0.95 * rows[2]
+    rows[1] = np.sqrt(1 - 0.95001**2) * rows[1] + 0.95001 * rows[2]
+    assert walked(rows, 0.92, 2, size).crowded == {2: 1}
 
 
 def test_rows_that_must_stay_come_first_however_near_they_are():

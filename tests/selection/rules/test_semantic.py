@@ -93,15 +93,16 @@ def test_cells_find_nearly_all_and_say_what_they_missed(monkeypatch):
     made = SemanticDuplicates(0.95, numbers=False, clusters=20, probes=3).select(rows)
     assert exact.facts[0] == {"dropped": int((exact.reasons == 0).sum()), "cells": 0}
     assert made.facts[0]["cells"] == 20 and made.facts[0]["checked"] == len(made.rows)
-    # Whatever is kept beyond need has a copy in another cell: the check counts just these.
-    near = np.round(cosine_matrix(families(1200, 8)), 6) >= 0.95
-    scores = rows.finite()
-    order = made.rows[np.lexsort((made.rows, -scores[made.rows]))]
-    beyond = sum(bool(near[row, order[:at]].any()) for at, row in enumerate(order))
-    assert made.facts[0]["missed"] == beyond
-    assert beyond <= 0.03 * len(made.rows)
     few = SemanticDuplicates(0.95, numbers=False, clusters=20, probes=1).select(rows)
-    assert few.facts[0]["missed"] > made.facts[0]["missed"]
+    assert few.facts[0]["missed"] > made.facts[0]["missed"] and made.facts[0]["missed"] <= 0.03 * len(
+        made.rows
+    )
+    # Whatever is kept beyond need has a better kept copy in another cell: the check counts just these.
+    near = np.round(cosine_matrix(families(1200, 8)), 6) >= 0.95
+    for each in (made, few):
+        order = each.rows
+        beyond = sum(bool(near[row, order[:at]].any()) for at, row in enumerate(order))
+        assert each.facts[0]["missed"] == beyond
     every = SemanticDuplicates(0.95, numbers=False, clusters=20, probes=20).select(rows)
     assert every.rows.tolist() == exact.rows.tolist() and every.facts[0]["missed"] == 0
     assert every.crowded_by.tolist() == exact.crowded_by.tolist()
