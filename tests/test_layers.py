@@ -27,6 +27,7 @@ LIGHT_DOORS = [
     "scar.inspection",
     "scar.rules",
     "scar.selection.keep",
+    "scar.report.page",
     "scar.serving.run",
     "scar.serving.filter",
     "scar.serving.evaluate",
@@ -42,6 +43,7 @@ LAYERS = (
     {"formats", "encoding", "evaluation", "calibration", "card", "original"},
     {"pools", "runs"},
     {"selection", "rules", "tiers", "inspection"},
+    {"report"},
     {"serving"},
     {"training"},
     {"cli"},
@@ -58,6 +60,7 @@ SERVING_SIDE = [
     "selection",
     "rules",
     "tiers",
+    "report",
     "serving",
 ]
 

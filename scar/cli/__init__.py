@@ -61,6 +61,7 @@ COMMANDS = {
         "check every checksum and count of a run or bundle; make anew what is damaged",
     ),
     "select": ("scar.cli.select", "select", "keep rows of a scored pool by a rule"),
+    "report": ("scar.cli.report", "report", "show a run, or what was kept of it, on one page"),
     "filter": ("scar.cli.select", "filter_", "score a pool and keep its best rows, in one step"),
     "why": ("scar.cli.why", "why", "why a row was kept or dropped, and for whom"),
     "doctor": (

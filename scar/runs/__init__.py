@@ -19,7 +19,14 @@ from scar.runs.names import (
     set_aside_name,
 )
 from scar.runs.plan import Plan
-from scar.runs.read import finished, number_columns, read_columns, require_finished, sidecar_columns
+from scar.runs.read import (
+    finished,
+    number_columns,
+    read_columns,
+    require_finished,
+    schema_of,
+    sidecar_columns,
+)
 from scar.runs.shard import Shard
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "open_folder",
     "read_columns",
     "require_finished",
+    "schema_of",
     "set_aside_name",
     "sidecar_columns",
 ]

@@ -63,13 +63,17 @@ def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator
         yield table
 
 
+def schema_of(folder: Folder, plan: Plan) -> pa.Schema:
+    """Give names and types of the sidecar's columns."""
+    with _opened(folder, plan.chunks[0].index) as file:
+        return file.schema_arrow
+
+
 def sidecar_columns(folder: Folder, plan: Plan) -> list[str]:
     """List the columns of the sidecar."""
-    with _opened(folder, plan.chunks[0].index) as file:
-        return list(file.schema_arrow.names)
+    return list(schema_of(folder, plan).names)
 
 
 def number_columns(folder: Folder, plan: Plan) -> list[str]:
     """List the columns of the sidecar that hold floats: the scores; what was carried is text."""
-    with _opened(folder, plan.chunks[0].index) as file:
-        return [field.name for field in file.schema_arrow if pa.types.is_floating(field.type)]
+    return [field.name for field in schema_of(folder, plan) if pa.types.is_floating(field.type)]

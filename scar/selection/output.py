@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from scar.errors import InputError
 from scar.files import refuse_existing
-from scar.pools import Place, PoolFile, find
-from scar.runs import Plan
+from scar.pools import FileFacts, Place, PoolFile, find
 from scar.selection.why.folder import refuse_foreign
 from scar.selection.writing import SUFFIXES, check_types
 
@@ -44,7 +44,19 @@ def check_output(out: Path, output: Output, pool: Sequence[PoolFile] = ()) -> No
     check_types(out, pool)
 
 
-def pool_files(plan: Plan, pool: Place | Sequence[Place] | None = None) -> list[PoolFile]:
+class Read(Protocol):
+    """What knows the pool that was scored: a plan."""
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Where it was."""
+
+    @property
+    def files(self) -> tuple[FileFacts, ...]:
+        """Names, sizes and hashes."""
+
+
+def pool_files(plan: Read, pool: Place | Sequence[Place] | None = None) -> list[PoolFile]:
     """Find the files that were scored, and check that they are the same bytes."""
     try:
         files = {file.name: file for file in find(pool if pool is not None else list(plan.pool))}

@@ -9,7 +9,7 @@ from scar.serving.ledger import Counts, commit, digest
 from scar.serving.report import write_summary
 from scar.settings import Reading
 
-TYPES = {"tokens": pa.int32(), "truncated": pa.bool_()}
+TYPES = {"tokens": pa.int32(), "truncated": pa.bool_(), "source": pa.string(), "lang": pa.string()}
 """Of columns by their endings; all others are float32."""
 
 

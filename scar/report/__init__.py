@@ -1,0 +1,1 @@
+"""The page that shows a run or a selection: numbers, charts and examples in one file. Loads no model library."""
