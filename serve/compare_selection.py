@@ -3,9 +3,9 @@
     scar score pool.jsonl.gz --ranker B --embeddings ENCODER --out RUN
     python serve/compare_selection.py RUN --top 1000
 
-Of every selection: mean score, tokens, copies (exact, and near: what NearDuplicates would still drop of it), clusters of
-the pool that it reaches, radius, repeated instructions, compression, and how its responses are written: mean and
-standard deviation over the kept of type-token ratio, words a sentence, punctuation, markup. Random is the mean of seeds.
+Of every selection: mean score, tokens, copies (exact, and near: what NearDuplicates would still drop of it), clusters
+of the pool that it reaches, radius, repeated instructions, compression, and how its responses are written: mean and
+standard deviation over the kept of type-token ratio, words a sentence, punctuation, markup. Random is a mean of seeds.
 """
 
 import argparse

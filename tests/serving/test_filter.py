@@ -239,9 +239,9 @@ def test_what_a_rule_reads_is_made_without_being_asked_for(bundle, pool, tmp_pat
 @pytest.mark.parametrize(
     ("words", "prints"),
     [
-        (["--top", "3", "--dedup", "exact,near"], "ExactDuplicates(of='both')"),
+        (["--top", "3", "--dedup", "exact,near"], "ExactDuplicates()"),
         (["--tokens", "60"], "TokenBudget(tokens=60)"),
-        (["--top", "3", "--dedup", "semantic"], "SemanticDuplicates("),
+        (["--top", "3", "--dedup", "semantic"], "SemanticDuplicates()"),
     ],
 )
 def test_copies_go_first_by_a_flag(bundle, pool, tmp_path, capsys, words, prints):

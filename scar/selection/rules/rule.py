@@ -71,9 +71,10 @@ class Chained:
     """Gives a rule `+`, its words, and what it needs; the one base class of the rules."""
 
     def __str__(self) -> str:
-        """Write the rule with the settings that were given."""
-        given = [(each.name, getattr(self, each.name)) for each in fields(self)]  # type: ignore[arg-type]
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in given if v is not None)})"
+        """Write the rule with the settings that are not at their default."""
+        said = [(each, getattr(self, each.name)) for each in fields(self)]  # type: ignore[arg-type]
+        given = ", ".join(f"{each.name}={value!r}" for each, value in said if value != each.default)
+        return f"{type(self).__name__}({given})"
 
     def __add__(self, other: Rule) -> "Chain":
         """Make a chain: `other` sees what this rule kept."""

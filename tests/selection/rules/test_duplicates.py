@@ -196,7 +196,7 @@ def test_a_chain_of_rules_tells_who_took_the_place():
     scored = rows([1, 2, 3], [("a", "b"), ("a", "b"), ("x", "y")])
     made = (ExactDuplicates() + TopK(1)).select(scored)
     assert made.rows.tolist() == [2] and made.crowded_by.tolist() == [1, NOBODY, NOBODY]
-    assert made.why(0) == "dropped by ExactDuplicates(of='both')"
+    assert made.why(0) == "dropped by ExactDuplicates()"
 
 
 @EITHER
