@@ -48,6 +48,11 @@ class Plan:
         return sum(file.rows for file in self.files)
 
     @property
+    def reading(self) -> Mapping[str, Any]:
+        """How the pool's rows were read; a training's run has it in its fingerprint."""
+        return dict(self.settings.get("reading") or self.fingerprint.get("reading") or {})
+
+    @property
     def digest(self) -> str:
         """One hash of the fingerprint."""
         return hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()

@@ -196,7 +196,7 @@ class _Table:
 
 def reader_of(files: Sequence[PoolFile], plan: Plan) -> RowReader:
     """Give what reads a pool's rows as they were read for their scores."""
-    return RowReader(files, Reading(**plan.settings.get("reading", {})))
+    return RowReader(files, Reading(**plan.reading))
 
 
 def _records(files: Sequence[PoolFile], plan: Plan) -> Iterator[Record | None]:

@@ -58,7 +58,7 @@ def write_why(folder: Path, made: Made) -> None:
         ),
         bundles=plan.bundles,
         rankers=plan.rankers,
-        reading=dict(plan.settings.get("reading", {})),
+        reading=plan.reading,
         by=_by(made.scored.by),
         rules=tuple(as_json(to_config(made.rule))),
         stages=_stages(selection),

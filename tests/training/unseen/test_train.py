@@ -89,6 +89,22 @@ def test_select_takes_the_most_novel_rows_out_of_the_run(done, tmp_path):
 
 
 @pytest.mark.slow
+def test_rows_under_other_names_are_read_again_as_they_were(unseen, tmp_path):
+    """Rules and the audit read the texts of a training's run too."""
+    rows = [{"ask": row["instruction"], "answer": row["response"]} for row in [*NOVEL, *LIKE]]
+    seen = [{"ask": row["instruction"], "answer": row["response"]} for row in HAVE]
+    found = train_unseen(
+        unseen,
+        write_jsonl(tmp_path / "seen.jsonl", seen),
+        write_jsonl(tmp_path / "pool.jsonl", [*rows, rows[0]]),
+        tmp_path / "out",
+        reading=Reading(columns="instruction=ask,response=answer"),
+    )
+    report = scar.select(found.out / "run", scar.rules.ExactDuplicates(), tmp_path / "kept.jsonl")
+    assert report.kept == len({(row["ask"], row["answer"]) for row in rows})
+
+
+@pytest.mark.slow
 def test_the_report_holds_what_is_printed(done):
     report = json.loads((done.out / "report.json").read_text())
     assert report["verdict"]["told_apart"] and report["verdict"]["low"] > 0.5
