@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from scar.bundle import GRAPHS, Bundle
+from scar.bundle import GRAPHS, RANKER_KINDS, Bundle
 from scar.cli import main
 from scar.serving.scorer import Scorer
 from scar.settings import Scoring
@@ -74,7 +74,7 @@ def trained(kind, encoder, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", list(GRAPHS))
+@pytest.mark.parametrize("kind", RANKER_KINDS)
 def test_it_trains_passes_its_gate_and_scores_each_row_for_itself_without_torch(kind, encoder, tmp_path):
     path = trained(kind, encoder, tmp_path)
     bundle = Bundle.open(path)
