@@ -91,7 +91,7 @@ def test_real_rows_score_as_with_the_original(kind, tmp_path, scar_data):
     rows = []
     for row in read_pool(pool):
         rows += [row] if isinstance(row, Record) else []
-        if len(rows) == 201:
+        if len(rows) == 97:
             break
     assert largest_difference(tmp_path, kind, pool, rows) <= 1e-5
 
