@@ -1,6 +1,7 @@
 """What a selection says on the screen: what each stage dropped, and the audit."""
 
 from math import isnan
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
@@ -30,7 +31,8 @@ def print_kept(report: "KeepReport") -> None:
     print(
         f"kept {report.kept:,} of {scored:,} scored records ({report.set_aside:,} had no score): {report.out}"
     )
-    print(f"next: scar why {report.out} ROW; scar report {report.out} --out report.html")
+    out = quote(str(report.out))
+    print(f"next: scar why {out} ROW; scar report {out} --out report.html")
 
 
 def print_audit(audit: "Audit") -> None:

@@ -80,7 +80,7 @@ def _chosen(values: dict[str, Any]) -> tuple[Rule, By | None]:
         return rule, inside if by is None else by
     if name == "per_group":
         column, _, count = value.rpartition("=")
-        if not column or not count.isdigit():
+        if not column or not count.isdecimal():
             raise InputError(f"--per-group {value!r}: write COLUMN=N, such as source=200")
         return PerGroup(column, int(count)), by
     rules: dict[str, type[Any]] = {

@@ -45,7 +45,8 @@ def _print(found: "Explained") -> None:
     for stage in found.passed:
         print(f"  passed {stage}")
     for fact, value in found.facts.items():
-        print(f"  {fact} {value}")
+        if not isinstance(value, list | dict):
+            print(f"  {fact} {value:.4f}" if isinstance(value, float) else f"  {fact} {value}")
     if other := found.crowded_by:
         score = "" if other.score is None else f", {found.by} {other.score:.4f}"
         rank = "which a later rule dropped" if other.rank is None else f"kept, rank {other.rank:,}"

@@ -41,6 +41,7 @@ def _rule(entry: Any, number: int) -> Rule:
     if name not in RULES:
         raise InputError(f"rules: stage {number}: no rule {name!r}; there are: {', '.join(RULES)}")
     known = [field.name for field in fields(RULES[name])]
+    settings = {} if settings is None else settings
     if not isinstance(settings, dict) or not set(settings) <= set(known):
         extra = sorted(set(settings) - set(known), key=str) if isinstance(settings, dict) else [settings]
         raise InputError(

@@ -7,13 +7,14 @@ from pathlib import Path
 from scar.errors import InputError
 from scar.folders import new_folder
 from scar.pools import Place, rows_of
-from scar.runs import Folder, Plan, open_folder, require_finished
+from scar.runs import Folder, Plan, number_columns, open_folder, require_finished, sidecar_columns
 from scar.selection.agreement import Correlations, correlations
 from scar.selection.audit import Audit, audit_of, sample_of
+from scar.selection.config import scores_of
 from scar.selection.fuse import By, Fuse
 from scar.selection.kept_rows import FUSED, Kept, added_schema, rows_to_write
 from scar.selection.output import Output, check_output, pool_files
-from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, stages_of
+from scar.selection.rules import NOT_ELIGIBLE, Rule, Selection, needs_of, stages_of
 from scar.selection.scored import Scored, reader_of
 from scar.selection.why.folder import why_folder
 from scar.selection.why.making import Made, write_why
@@ -68,6 +69,7 @@ def select(
             f"{folder.place}: a ranker is named {FUSED!r}, as a fused score is: name it otherwise"
         )
     scored = Scored.of_run(folder, by, files)
+    _require_readable(folder, plan, scored, rule)
     agreement = correlations(scored, rule, plan.rankers)
     if agreement and tell:
         tell(agreement)
@@ -88,6 +90,20 @@ def select(
     return _report(out, plan, selection, rule, agreement, audit)
 
 
+def _require_readable(folder: Folder, plan: Plan, scored: Scored, rule: Rule) -> None:
+    """Raise InputError for what a rule reads and the run has not, before a rule has worked for long."""
+    there, needs = sidecar_columns(folder, plan), needs_of(rule)
+    for name in scores_of(rule, scored.by):
+        if name not in there:
+            can = [*number_columns(folder, plan), *(each for each in there if each.endswith("_tokens"))]
+            raise InputError(f"{folder.place}: no score {name!r}; there are: {', '.join(can)}")
+    for column in needs.columns:
+        if column not in there:
+            scored.load(column)  # says how a column comes there
+    if needs.embeddings:
+        scored.embeddings()
+
+
 def _report(
     out: Path,
     plan: Plan,
@@ -101,8 +117,11 @@ def _report(
     dropped = [int((selection.reasons == number).sum()) for number in range(len(selection.stages))]
     notes, left = [], records - set_aside
     for stage, lost in zip(stages_of(rule), dropped, strict=False):
-        if left < (getattr(stage, "k", None) or 0):
-            notes.append(f"asked for {stage.k}, there were only {left}: all of them are kept")  # type: ignore[attr-defined]
+        if left < (k := getattr(stage, "k", None) or 0):
+            kept_of = "all of them are kept" if not lost else f"{left - lost} of them are kept"
+            notes.append(f"asked for {k}, there were only {left}: {kept_of}")
+        if getattr(stage, "tokens", None) and left and not lost:
+            notes.append(f"{stage}: all of the {left} records that were left fit the budget")
         left -= lost
     if agreement and agreement.opposed:
         pairs = ", ".join(f"{a} and {b} ({agreement.of(a, b):.2f})" for a, b in agreement.opposed)

@@ -40,9 +40,11 @@ class Scored:
     must: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """Records that no rule may drop while they are eligible."""
     length: str | None = None
-    """The column of token counts."""
+    """The column of token counts: those of the ranker that orders, or of the first."""
     embed: Callable[[], Embeddings] = _no_embeddings
     """Opens the embeddings."""
+    embedded: bool = False
+    """Whether there are embeddings."""
     read: Callable[[], Iterator[Record | None]] = _no_texts
     """Reads the pool again: every record in order, None for one that was set aside."""
 
@@ -73,7 +75,8 @@ class Scored:
             columns,
             eligible,
             plan.rankers[0] if by is None else by,
-            length=f"{plan.rankers[0]}_tokens",
+            length=f"{by if by in plan.rankers else plan.rankers[0]}_tokens",
+            embedded=plan.embedded,
             embed=partial(Embeddings.of_run, folder, plan),
             read=partial(_records, files, plan) if files else _no_texts,
         )
@@ -97,6 +100,7 @@ class Scored:
             np.ones(len(next(iter(table.values()))), dtype=bool),
             by,
             length="tokens",
+            embedded=embeddings is not None,
             embed=_no_embeddings if embeddings is None else partial(Embeddings.of_array, embeddings),
             read=_no_texts if records is None else partial(iter, records),
         )
@@ -149,10 +153,13 @@ class Scored:
 
     def _encoded(self, name: str) -> tuple[NDArray[np.int64], list[str | None]]:
         # Chunk by chunk: a long text column is never in memory whole.
-        chunks = [chunk.cast(pa.string()).dictionary_encode("encode") for chunk in self.load(name).chunks]
+        # Arrow unifies no dictionaries that hold nulls: what has no value comes after all that have one.
+        chunks = [chunk.cast(pa.string()).dictionary_encode() for chunk in self.load(name).chunks]
         encoded = pa.chunked_array(chunks).unify_dictionaries().combine_chunks()
         encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-        return np.asarray(encoded.indices, dtype=np.int64), encoded.dictionary.to_pylist()
+        names = encoded.dictionary.to_pylist()
+        groups = np.asarray(encoded.indices.fill_null(len(names)), dtype=np.int64)
+        return groups, [*names, None] if encoded.null_count else names
 
     def tokens(self) -> NDArray[np.int64]:
         """Give each record's length in tokens as the ranker read it, 0 where it has no score."""

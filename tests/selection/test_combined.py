@@ -164,7 +164,7 @@ def test_several_rankers_without_a_choice_name_both_remedies(run, tmp_path):
 
 @pytest.mark.parametrize("by", ["other", Fuse("rrf", {"style": 1, "other": 1})])
 def test_an_unknown_column_is_named_with_those_there_are(run, tmp_path, by):
-    with pytest.raises(InputError, match="no column 'other' in the scores; there are: .*quality_p"):
+    with pytest.raises(InputError, match="no score 'other'; there are: .*quality_p"):
         select(run, TopK(1), tmp_path / "kept.jsonl", by=by)
 
 
@@ -264,8 +264,8 @@ def test_what_is_told_is_what_the_report_holds(run, tmp_path):
 
 def test_an_empty_name_is_no_choice(run, pool, tmp_path, capsys):
     assert main(["select", str(run), "--top", "1", "--by", "", "--out", str(tmp_path / "k.jsonl")]) == 2
-    assert "no column ''" in capsys.readouterr().err
-    with pytest.raises(InputError, match="no column ''"):
+    assert "no score ''" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no score ''"):
         select(run, Above(0, by=""), tmp_path / "k.jsonl", by="style")
 
 

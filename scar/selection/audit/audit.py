@@ -13,6 +13,7 @@ from scar.ranks import mean_ranks, spearman
 from scar.runs import Embeddings
 from scar.selection.audit.sample import MOST, Sample
 from scar.selection.audit.side import Side
+from scar.selection.diversity.vectors import Vectors, squared_distances
 from scar.selection.rules import Selection
 from scar.selection.scored import Scored
 
@@ -125,12 +126,9 @@ def _auc(values: NDArray[np.int64], kept: NDArray[np.bool_]) -> float | None:
 def _radii(
     scored: Scored, kept: NDArray[np.int64], twin: NDArray[np.int64]
 ) -> tuple[float | None, float | None]:
-    try:
-        embeddings = scored.embeddings()
-    except InputError:
+    if not scored.embedded or not len(kept):
         return None, None
-    if not len(kept):
-        return None, None
+    embeddings = scored.embeddings()
     pool = np.sort(_random(scored)[:MOST])
     rng = np.random.default_rng(SEED)
     few = [each if len(each) <= MOST else rng.choice(each, MOST, replace=False) for each in (kept, twin)]
@@ -139,10 +137,11 @@ def _radii(
 
 def radius(embeddings: Embeddings, pool: NDArray[np.int64], centres: NDArray[np.int64]) -> float:
     """Give the largest distance of a record to its nearest centre; embeddings have length 1."""
-    to, least = embeddings.take(centres), 1.0
-    for _, some in embeddings.blocks(pool, BLOCK):
-        least = min(least, float((some @ to.T).max(axis=1).min()))
-    return float(np.sqrt(max(0.0, 2 - 2 * least)))
+    # float16 rows have length 1 but for a thousandth, and its square root would be the radius of copies.
+    to, most = Vectors(embeddings, centres).take(np.arange(len(centres))), 0.0
+    for _, rows in Vectors(embeddings, pool).blocks(BLOCK):
+        most = max(most, float(squared_distances(rows, to[(rows @ to.T).argmax(axis=1)]).max()))
+    return float(np.sqrt(most))
 
 
 def _mean(values: NDArray[Any]) -> float | None:

@@ -63,12 +63,20 @@ class Tally:
             (self._records - len(self._seen)) / n,
             (self._records - len(self._asked)) / n,
             self._raw / packed if self._raw else 0.0,
-            {column: _shares(counts) for column, counts in self._groups.items()},
+            {
+                column: _shares(counts, self._missing(column, counts))
+                for column, counts in self._groups.items()
+            },
         )
 
+    def _missing(self, column: str, counts: Counter[str]) -> int:
+        """Count the records without the column; languages are detected of some alone."""
+        return 0 if "detected" in column else self._records - counts.total()
 
-def _shares(counts: Counter[str]) -> dict[str, float]:
-    """Give shares of what was counted, the most frequent first, equals by name."""
+
+def _shares(counts: Counter[str], missing: int) -> dict[str, float]:
+    """Give shares of what was counted, the most frequent first, equals by name; `missing` had no such column."""
+    counts = counts + Counter({"": missing})
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     return {value: count / counts.total() for value, count in ordered}
 

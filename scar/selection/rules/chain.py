@@ -55,6 +55,7 @@ class Chain(Chained):
         """Check that there is a stage."""
         if not self.rules:
             raise InputError("a chain of rules needs at least one rule")
+        object.__setattr__(self, "rules", tuple(stage for rule in self.rules for stage in stages_of(rule)))
         refuse_contradictions(self.rules)
 
     def __str__(self) -> str:
@@ -73,7 +74,7 @@ class Chain(Chained):
         facts = []
         for number, rule in enumerate(self.rules):
             made = rule.select(rows)
-            dropped = rows.eligible & (made.reasons != KEPT)
+            dropped = rows.eligible & ~rows.must & (made.reasons != KEPT)
             reasons[dropped] = number
             if made.crowded_by is not None:
                 crowded_by[dropped] = made.crowded_by[dropped]

@@ -25,7 +25,7 @@ class PerGroup(Chained):
         """Keep the n best of each group."""
         scores, groups = rows.finite(self.by), rows.groups(self.column)
         candidates = np.flatnonzero(rows.eligible)
-        order = candidates[np.lexsort((candidates, -scores[candidates], groups[candidates]))]
+        order = candidates[np.lexsort((-scores[candidates], ~rows.must[candidates], groups[candidates]))]
         starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
         rank = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
         keep = np.zeros(len(rows), dtype=bool)

@@ -4,7 +4,7 @@ A rule is a frozen dataclass with `select`. Ties go to the earlier record, every
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -73,7 +73,7 @@ class Chained:
     def __str__(self) -> str:
         """Write the rule with the settings that are not at their default."""
         said = [(each, getattr(self, each.name)) for each in fields(self)]  # type: ignore[arg-type]
-        given = ", ".join(f"{each.name}={value!r}" for each, value in said if value != each.default)
+        given = ", ".join(f"{each.name}={_plain(value)!r}" for each, value in said if value != each.default)
         return f"{type(self).__name__}({given})"
 
     def __add__(self, other: Rule) -> "Chain":
@@ -86,6 +86,11 @@ class Chained:
         """Say what the rule reads: a column that it names."""
         column = getattr(self, "column", None)
         return Needs(columns=(column,) if isinstance(column, str) else ())
+
+
+def _plain(value: Any) -> Any:
+    """Give one of numpy's numbers as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @runtime_checkable
@@ -127,11 +132,6 @@ def selection(
         (dict(outcome.facts),),
         outcome.must,
     )
-
-
-def with_facts(selection: Selection, facts: Mapping[str, Any]) -> Selection:
-    """Add facts to a selection of one stage."""
-    return replace(selection, facts=({**selection.facts[0], **facts},))
 
 
 def require(fits: bool, message: str) -> None:

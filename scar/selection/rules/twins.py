@@ -11,7 +11,7 @@ from scar.selection.scored import Scored
 
 @dataclass(frozen=True)
 class Random(Chained):
-    """Keep records at random, without replacement. Under one seed a smaller budget keeps a part of a larger one's."""
+    """Keep records at random, without replacement. Under one seed a smaller k keeps a part of a larger one's."""
 
     k: int | None = None
     tokens: int | None = None
