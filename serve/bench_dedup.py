@@ -109,7 +109,7 @@ def measured(name: str, rows: int, arguments: argparse.Namespace, temp: Path) ->
 def child(arguments: argparse.Namespace) -> None:
     """Be a contender: time it, and leave what took the place of each row."""
     name, rows, out = arguments.child
-    rule = NearDuplicates(threshold=arguments.threshold, words=arguments.words)
+    rule = NearDuplicates(threshold=arguments.threshold, words=arguments.words, chain=False)
     given = scored(arguments.pool, int(rows))
     if name == "datasketch":
         import datasketch  # noqa: F401  not on the clock
