@@ -309,7 +309,7 @@ def test_commands_that_write_bundles_are_killed_at_any_time(
     assert start().wait(120) == 0
     took = time.monotonic() - began
     fresh()
-    for share in (0.6, 0.85, 0.94, 0.98):
+    for share in (0.7, 0.92, 0.98):
         process = start()
         time.sleep(took * share)
         process.kill()

@@ -128,7 +128,7 @@ def test_another_training_in_the_folder_is_refused_by_its_field(encoder, tmp_pat
 
 @pytest.mark.slow
 def test_a_killed_training_ends_bit_equal_to_an_uninterrupted_one(encoder, tmp_path):
-    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(300))
+    data = write_jsonl(tmp_path / "tiers.jsonl", tier_rows(150))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     more = ("--epochs", "3", "--batch_size", "1")
     run = [sys.executable, "-m", "scar"]
