@@ -21,6 +21,26 @@ if TYPE_CHECKING:
 
 def export(arguments: Sequence[str]) -> None:
     """Export a bundle."""
+    values = _parser().read(arguments)
+    if values["private"] and not values["repository"]:
+        raise InputError("--private goes with --push-to-hub")
+    if values["encoder"] is not None:
+        _export_encoder(values)
+        return
+    if values["bundle"] is None:
+        raise InputError("name a bundle, or --encoder NAME --out BUNDLE to make one of an encoder")
+    if stray := next((name for name in ("out", "revision", "max_tokens") if values[name]), None):
+        raise InputError(f"--{stray} goes with --encoder")
+    if values["overwrite"] and not values["folder"]:
+        raise InputError("--overwrite goes with --to-hub-folder; graphs are replaced without it")
+    published = values["folder"] or values["repository"]
+    if values["graphs"] or values["rows"] or not published:
+        _export_graphs(values)
+    if published:
+        _publish(values)
+
+
+def _parser() -> Parser:
     parser = Parser(
         "export", "Write a bundle's ONNX graphs into it, each compared with the model on real rows."
     )
@@ -35,7 +55,9 @@ def export(arguments: Sequence[str]) -> None:
         "--revision", type=str, help="hub revision of the --encoder; what was found is recorded"
     )
     parser.add_argument(
+        "--max_tokens",
         "--max-tokens",
+        dest="max_tokens",
         type=int,
         default=0,
         help="tokens of a text that the --encoder sees; 0: 512, or its limit",
@@ -67,23 +89,7 @@ def export(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--private", action="store_true", help="make a new --push-to-hub repository private")
     parser.add_settings(Reading)
-    values = parser.read(arguments)
-    if values["private"] and not values["repository"]:
-        raise InputError("--private goes with --push-to-hub")
-    if values["encoder"] is not None:
-        _export_encoder(values)
-        return
-    if values["bundle"] is None:
-        raise InputError("name a bundle, or --encoder NAME --out BUNDLE to make one of an encoder")
-    if stray := next((name for name in ("out", "revision", "max_tokens") if values[name]), None):
-        raise InputError(f"--{stray} goes with --encoder")
-    if values["overwrite"] and not values["folder"]:
-        raise InputError("--overwrite goes with --to-hub-folder; graphs are replaced without it")
-    published = values["folder"] or values["repository"]
-    if values["graphs"] or values["rows"] or not published:
-        _export_graphs(values)
-    if published:
-        _publish(values)
+    return parser
 
 
 def _export_graphs(values: dict[str, Any]) -> None:
