@@ -42,7 +42,8 @@ class Scoring:
     """Threads of the engine; 0 takes the processors this process may use. Not in the fingerprint."""
     workers: int = 0
     """Processes that score, each pinned to its share of the processors; one that crashes is started again, and a record
-    that crashes it set aside. 0 scores in this process. Not in the fingerprint."""
+    that crashes it set aside. 0 scores in this process. On a cluster 1 gives each actor a worker. Not in the
+    fingerprint."""
     stall: int = 600
     """Seconds without a sign after which a worker is taken to hang, and its chunk tried again. Not in the fingerprint.
     """

@@ -110,11 +110,13 @@ def score_on_ray(
             name,
         )
     with _connected(cluster) as ray:
+        left_out = set[int]()
         order = Order.of(job, plan, folder, digest(plan.fingerprint), cluster.cpus_per_actor)
         try:
             for row in _answers(ray, order, left, cluster):
                 answer = Answer.read(row["answer"])
                 answer.refuse_error()
+                left_out |= {answer.chunk} if answer.left_out else set()
                 yield answer
         except ray.exceptions.RayTaskError:
             raise  # a fault of ours, with its traceback
@@ -123,7 +125,7 @@ def score_on_ray(
                 f"the cluster failed ({type(error).__name__}: {_first_line(error)}); the same command goes on"
             ) from None
     folder.prepare()  # what actors that died had begun to write
-    there = done(folder, plan, [chunk.index for chunk in left]).chunks
+    there = {*done(folder, plan, [chunk.index for chunk in left]).chunks, *left_out}
     if lost := [chunk.index for chunk in left if chunk.index not in there]:
         raise RunError(
             f"{folder.place}: chunk {lost[0]} was scored, but is not there; the same command goes on"

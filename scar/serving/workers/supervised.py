@@ -1,4 +1,4 @@
-"""Score chunks in several processes, each with its own processors, tokenizer and engines; what dies is replaced."""
+"""Score chunks in processes, each with its own processors, tokenizer and engines; what dies is replaced."""
 
 import logging
 import multiprocessing
@@ -44,22 +44,31 @@ class Workers:
         self._idle: SimpleQueue[Process] = SimpleQueue()
         for process in self._processes:
             self._idle.put(process)
+        # A worker ends with the thread that started it, so these stay until all is over.
+        self._threads = ThreadPoolExecutor(len(self._processes), thread_name_prefix="worker")
+        self._watchdog = threading.Thread(target=self._watch, daemon=True)
+
+    def begin(self) -> "Workers":
+        """Watch over the processes from now on, until `close`."""
+        self._watchdog.start()
+        return self
+
+    def close(self) -> None:
+        """End all processes; who stops early does not wait for chunks."""
+        self._stopped.set()
+        for process in self._processes:
+            process.close()
+        self._threads.shutdown(cancel_futures=True)
+        self._watchdog.join()
 
     def run(self, works: Iterable[Work]) -> Generator[Scored | Failed]:
-        """Score chunks; they come out in order, each scored whole by one worker."""
-        threads = ThreadPoolExecutor(len(self._processes), thread_name_prefix="worker")
-        watchdog = threading.Thread(target=self._watch, daemon=True)
-        watchdog.start()
-        with closing(read_ahead(works, READ_AHEAD)) as ahead:
-            try:
-                yield from map_ahead(threads, self._score, ahead, len(self._processes) + READ_AHEAD)
-            finally:
-                # Who stops early does not wait for chunks.
-                self._stopped.set()
-                for process in self._processes:
-                    process.close()
-                threads.shutdown(cancel_futures=True)
-                watchdog.join()
+        """Score chunks, from beginning to close; they come out in order, each scored whole by one worker."""
+        with closing(read_ahead(works, READ_AHEAD)) as ahead, closing(self.begin()):
+            yield from map_ahead(self._threads, self._score, ahead, len(self._processes) + READ_AHEAD)
+
+    def score(self, work: Work) -> Scored | Failed:
+        """Score one chunk, between `begin` and `close`; several threads may ask at once."""
+        return self._threads.submit(self._score, work).result()
 
     def _watch(self) -> None:
         """End processes that hang."""
