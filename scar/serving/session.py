@@ -123,7 +123,7 @@ class Session:
             )
         if not workers:
             return Threads(self.job.crew, self.watch.batch)
-        return Workers(self.job.crew, share_out(workers), self.watch.batch, self.job.scoring.stall)
+        return Workers(self.job.specs(), share_out(workers), self.watch.batch, self.job.scoring.stall)
 
 
 def _logged(failed: Failed) -> Failed:

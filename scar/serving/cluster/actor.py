@@ -101,7 +101,9 @@ class Actor:
         _refuse_other_pool(order, job)
         for bundle, choice in zip(job.opened, order.choices, strict=True):
             refuse_ungated(bundle, choice, order.scoring)
-        if field := differing(order.depends, job.depends()):
+        # With a worker it is the worker that loads them, and looks at the files again.
+        settled = job.settled if order.scoring.workers else ()
+        if field := differing(order.depends, job.depends(settled)):
             raise InputError(
                 f"{field} differs from the driver's: every machine needs the same bundles and libraries"
             )
@@ -114,7 +116,7 @@ class Actor:
             return None
         # An actor has as many processors as it asked for, but Ray does not say which.
         share = Share(self.order.threads)
-        return Workers(self.job.crew, [share], _ignore, self.order.scoring.stall).begin()
+        return Workers(self.job.specs(), [share], _ignore, self.order.scoring.stall).begin()
 
     def _refuse_other_owner(self, folder: Folder) -> None:
         """Raise RunError where the driver does not hold the run any more: it died, and another goes on in its place."""

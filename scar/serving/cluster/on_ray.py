@@ -5,17 +5,19 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from scar.errors import InputError, RunError
 from scar.pools import Chunk
 from scar.runs import Folder, Plan
-from scar.serving.cluster.actor import Actor
+from scar.serving.cluster.actor import HOST, Actor
+from scar.serving.cluster.lines import Lines
 from scar.serving.cluster.order import Answer, Order, chunk_of
 from scar.serving.job import Job
 from scar.serving.ledger import Counts, digest, done
@@ -72,11 +74,15 @@ class Udf:
     """What Ray Data makes one of in each actor."""
 
     def __init__(self, order: Order, tally: Any) -> None:
-        self._actor, self._tally, self._seats = Actor(order), tally, Seats()
+        self._actor, self._tally, self._seats, self._lines = Actor(order), tally, Seats(), Lines(HOST)
+        log.addHandler(self._lines)
+        # A worker would begin by running the script that is the main one here: Ray's own.
+        vars(sys.modules["__main__"]).pop("__file__", None)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score the chunks of a batch: it has one."""
-        return {"answer": [self._score(chunk_of(str(chunk))).written() for chunk in batch["chunk"]]}
+        answers = [self._score(chunk_of(str(chunk))) for chunk in batch["chunk"]]
+        return {"answer": [replace(answer, log=self._lines.take()).written() for answer in answers]}
 
     def _score(self, chunk: Chunk) -> Answer:
         import ray
@@ -91,7 +97,7 @@ class Udf:
             return had  # what was lost was the answer: its node left after the chunk was committed
         why = (
             f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed? Where a row kills its process, "
-            "`scar score --workers 1` finds it, and sets it aside"
+            "the same command with --workers 1 finds it, and sets it aside"
         )
         return Answer(chunk.index, Counts(), Meter(), why)
 
@@ -115,6 +121,8 @@ def score_on_ray(
         try:
             for row in _answers(ray, order, left, cluster):
                 answer = Answer.read(row["answer"])
+                for level, line in answer.log:
+                    log.log(level, "%s", line)
                 answer.refuse_error()
                 left_out |= {answer.chunk} if answer.left_out else set()
                 yield answer

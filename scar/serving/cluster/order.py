@@ -66,7 +66,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a chunk: its counts once it is committed, or why it is left out, or the error that ends the run."""
+    """What became of a chunk: its counts once committed, why it is left out, or the error that ends the run."""
 
     chunk: int
     counts: Counts
@@ -76,6 +76,8 @@ class Answer:
     """Whether the error is the user's."""
     left_out: str = ""
     """Why the chunk is not scored, though others can be."""
+    log: tuple[tuple[int, str], ...] = ()
+    """Levels and lines of what was logged since the answer before."""
 
     def written(self) -> str:
         """Give it as text."""
@@ -86,7 +88,8 @@ class Answer:
         """Read it back."""
         raw = json.loads(text)
         counts, meter = Counts.of(raw["counts"]), Meter(**raw["meter"])
-        return cls(**raw | {"counts": counts, "meter": meter})
+        log = tuple((level, line) for level, line in raw["log"])
+        return cls(**raw | {"counts": counts, "meter": meter, "log": log})
 
     def refuse_error(self) -> None:
         """Raise the actor's error as that of the driver."""

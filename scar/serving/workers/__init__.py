@@ -2,5 +2,6 @@
 
 from scar.serving.workers.shares import Share, share_out
 from scar.serving.workers.supervised import Workers
+from scar.serving.workers.worker import Specs
 
-__all__ = ["Share", "Workers", "share_out"]
+__all__ = ["Share", "Specs", "Workers", "share_out"]

@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from queue import SimpleQueue
 
 from scar.errors import RunError
-from scar.serving.crew import Crew
 from scar.serving.pipeline import READ_AHEAD, Failed, Meter, Scored, Work, refuse_non_finite, where
 from scar.serving.stages import map_ahead, read_ahead
 from scar.serving.workers.messages import Answer, Done
@@ -30,13 +29,13 @@ OnBatch = Callable[[float, int, int], None]
 class Workers:
     """Scores chunks in processes, one for each share of the processors. For one run."""
 
-    def __init__(self, crew: Crew, shares: Sequence[Share], on_batch: OnBatch, stall: float) -> None:
+    def __init__(self, specs: Specs, shares: Sequence[Share], on_batch: OnBatch, stall: float) -> None:
         """`on_batch` is told of each batch, as that of `Threads`; a worker that is silent for `stall` seconds hangs.
 
         What was told of a chunk that must be tried again is taken back by negative numbers.
         """
         context = multiprocessing.get_context("spawn")
-        self._processes = [Process(context, share, Specs.of(crew), stall) for share in shares]
+        self._processes = [Process(context, share, specs, stall) for share in shares]
         self._on_batch = on_batch
         self._stall = stall
         self._lock = threading.Lock()
