@@ -261,7 +261,7 @@ def test_the_holder_is_none_where_nobody_holds(tmp_path):
 @pytest.mark.parametrize(
     ("cluster", "scoring", "told"),
     [
-        ({}, {"workers": 2}, "--workers and --cluster"),
+        ({}, {"workers": 2}, "--workers 2 and --cluster: an actor has one worker at most"),
         ({}, {"device": "cuda:1"}, "Ray numbers an actor's GPUs itself"),
         ({}, {"device": "cuda"}, "--device cuda with --gpus-per-actor 0"),
         ({"gpus_per_actor": 1}, {}, "--device cpu with --gpus-per-actor 1"),
@@ -271,6 +271,7 @@ def test_flags_that_do_not_go_together(cluster, scoring, told):
     with pytest.raises(InputError, match=told):
         Cluster("ray", **cluster).check(Scoring(**scoring))
     Cluster().check(Scoring(**scoring))
+    Cluster("ray").check(Scoring(workers=1))
 
 
 @pytest.mark.parametrize(

@@ -175,11 +175,13 @@ def _answers(ray: Any, order: Order, left: Sequence[Chunk], cluster: Cluster) ->
 
 
 def _tally(ray: Any) -> Any:
-    """Begin a tally on the driver's own node: it is lost with the driver only."""
+    """Begin a tally on the driver's own node. Where memory is short Ray ends it too; it begins again, at nothing."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here).remote()
+    return ray.remote(Tally).options(
+        num_cpus=0, max_restarts=TRIES, max_task_retries=TRIES, scheduling_strategy=here
+    ).remote()
 
 
 @contextmanager
