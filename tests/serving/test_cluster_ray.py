@@ -151,6 +151,8 @@ def test_a_node_is_lost_and_a_driver_is_killed_and_no_byte_differs(cluster, pool
 
 HARMFUL = """
 import sys
+from pathlib import Path
+import ray
 from scar.serving.cluster import on_ray
 from scar.serving.workers import process, supervised
 
@@ -158,6 +160,11 @@ class Udf(on_ray.Udf):
     def __init__(self, *given):
         from tests.serving import harmful
         process.work, supervised.BACKOFF, supervised.RETRIES = harmful.work, 0.1, 1
+        try:
+            Path(given[0].folder, "tally").touch(exist_ok=False)
+            ray.kill(given[1], no_restart=False)  # as Ray does where memory is short
+        except FileExistsError:
+            pass
         super().__init__(*given)
 
 on_ray.Udf = Udf
@@ -193,7 +200,7 @@ def test_a_row_that_kills_and_one_that_hangs_cost_what_they_cost_on_one_machine(
     same = [f"{room}/0000000{chunk}{kind}" for room, kind in KINDS for chunk in (0, 1, 2, 3, 5, 6, 8, 9)]
     assert all(found[name] == wanted[name] for name in same)
     assert not (run / LEDGER / "00000007.json").exists() and not (run / "run.json").exists()
-    assert no_worker_is_left()
+    assert (run / "tally").exists() and no_worker_is_left()
 
 
 @pytest.mark.slow
