@@ -44,7 +44,8 @@ class Cluster:
             return
         if scoring.workers > 1:
             raise InputError(
-                f"--workers {scoring.workers} and --cluster: an actor has one worker at most; give --workers 1, and --actors"
+                f"--workers {scoring.workers} and --cluster: an actor has one worker at most; "
+                "give --workers 1, and --actors"
             )
         if scoring.device not in ("cpu", "cuda"):
             raise InputError(

@@ -45,8 +45,8 @@ class Scoring:
     that crashes it set aside. 0 scores in this process; on a cluster 0 scores in the actors, 1 in
     a process of each. Not in the fingerprint."""
     stall: int = 600
-    """Seconds without a sign after which a worker is taken to hang, and its chunk tried again; without --workers nothing
-    is watched. Not in the fingerprint."""
+    """Seconds without a sign after which a worker is taken to hang, and its chunk tried again; without --workers
+    nothing is watched. Not in the fingerprint."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""

@@ -19,6 +19,7 @@ from scar.serving.choice import Choice
 from scar.serving.cluster import actor as actors
 from scar.serving.cluster import on_ray
 from scar.serving.cluster.actor import Actor, refuse_ungated
+from scar.serving.cluster.hushed import hushed
 from scar.serving.cluster.lines import Lines
 from scar.serving.cluster.order import Answer, Order, chunk_of, holder
 from scar.serving.job import Job
@@ -250,6 +251,20 @@ def test_what_an_actor_logs_is_taken_once_with_the_name_of_its_machine():
     log.info("not this")
     log.warning("memory is short: %d", 3)
     assert lines.take() == ((logging.WARNING, "on node7: memory is short: 3"),) and lines.take() == ()
+
+
+def test_of_what_libraries_write_meanwhile_one_line_is_left_out(capfd):
+    os.write(2, b"before\n")
+    with pytest.raises(InputError, match="no cluster"), hushed():
+        os.write(
+            2,
+            b"[2026-11-22 00:46:29,530 I 1 1] logging.cc:303: Set ray log level from environment variable X\n",
+        )
+        os.write(2, b"[2026-11-22 00:46:29,531 E 1 1] core_worker.cc:2: it matters\n")
+        raise InputError("no cluster")
+    os.write(2, b"after\n")
+    told = capfd.readouterr().err
+    assert told == "before\n[2026-11-22 00:46:29,531 E 1 1] core_worker.cc:2: it matters\nafter\n"
 
 
 def test_an_answer_is_read_as_it_was_written():

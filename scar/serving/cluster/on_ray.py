@@ -17,6 +17,7 @@ from scar.errors import InputError, RunError
 from scar.pools import Chunk
 from scar.runs import Folder, Plan
 from scar.serving.cluster.actor import HOST, Actor
+from scar.serving.cluster.hushed import hushed
 from scar.serving.cluster.lines import Lines
 from scar.serving.cluster.order import Answer, Order, chunk_of
 from scar.serving.job import Job
@@ -179,9 +180,11 @@ def _tally(ray: Any) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Tally).options(
-        num_cpus=0, max_restarts=TRIES, max_task_retries=TRIES, scheduling_strategy=here
-    ).remote()
+    return (
+        ray.remote(Tally)
+        .options(num_cpus=0, max_restarts=TRIES, max_task_retries=TRIES, scheduling_strategy=here)
+        .remote()
+    )
 
 
 @contextmanager
@@ -215,7 +218,8 @@ def _begin(ray: Any, cluster: Cluster) -> None:
     in_main = threading.current_thread() is threading.main_thread()
     ours = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
+        with hushed():
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, ValueError) as error:
         raise InputError(
             f"--ray-address {address}: no cluster to be had there: {_first_line(error)}"
