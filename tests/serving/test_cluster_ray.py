@@ -260,6 +260,7 @@ def test_a_chunk_that_kills_its_actor_ends_the_run_in_one_line(cluster, pool, bu
     )
     assert done.returncode == 1, done.stderr
     assert "scar: error: chunk 7 (a.jsonl, line 15): 2 actors died over it" in done.stderr
+    assert "with --workers 1 finds it" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (run / LEDGER / "00000007.json").exists() and not (run / "run.json").exists()
 

@@ -96,10 +96,9 @@ class Udf:
                 return self._actor.score(chunk)
         if had := self._actor.had(chunk):
             return had  # what was lost was the answer: its node left after the chunk was committed
-        why = (
-            f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed? Where a row kills its process, "
-            "the same command with --workers 1 finds it, and sets it aside"
-        )
+        why = f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed?"
+        if not self._actor.order.scoring.workers:  # else a row cannot have done it
+            why += " Where a row kills its process, the same command with --workers 1 finds it, and sets it aside"
         return Answer(chunk.index, Counts(), Meter(), why)
 
 
