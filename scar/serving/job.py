@@ -14,13 +14,15 @@ from scar.pools import Place, PoolFile, RowReader, cut, find, recorded
 from scar.runs import EMBEDDINGS, Plan
 from scar.serving.choice import Choice
 from scar.serving.crew import Crew
-from scar.serving.embedder import Embedder, open_encoder
+from scar.serving.embedder import Embedder, of_an_encoder, open_encoder
 from scar.serving.engines import versions
+from scar.serving.opened import Settled
 from scar.serving.rankers import Rankers, check_carried, open_bundles
 from scar.serving.scorer import Scorer
-from scar.serving.workers import share_out
+from scar.serving.workers import Specs, share_out
 from scar.settings import Reading, Scoring
 
+Model = Scorer | Embedder | Settled
 RANKERS = "rankers"
 """Field of the fingerprint; a training's run lacks it."""
 
@@ -68,6 +70,11 @@ class Job:
         """The bundles of the rankers, then that of the encoder."""
         return [*self.bundles, *([self.encoder] if self.encoder else [])]
 
+    @property
+    def embeds(self) -> bool:
+        """Whether the first ranker embeds, in the pass that scores."""
+        return bool(self.scoring.embeddings) and not self.encoder
+
     @cached_property
     def crew(self) -> Crew:
         """The rankers and the encoder, loaded."""
@@ -90,21 +97,41 @@ class Job:
         first = self.scorers[0]
         return {"of": first.name, "width": first.bundle.width} if self.crew.embeds else None
 
-    def depends(self) -> dict[str, Any]:
-        """Give what the scores depend on, but for the pool: hashes, names and numbers."""
+    @cached_property
+    def settled(self) -> list[Settled]:
+        """Tell how the rankers, then the encoder, are run; where that was chosen before, nothing is loaded for it."""
+        if not self.choices:
+            return [
+                Settled(each.bundle, each.choice, each.scoring, dict(each.files)) for each in self.crew.models
+            ]
+        asked = [self.scoring for _ in self.bundles] + ([of_an_encoder(self.scoring)] if self.encoder else [])
+        return [Settled.of(*each) for each in zip(self.opened, self.choices, asked, strict=True)]
+
+    def specs(self) -> Specs:
+        """Give what a worker process loads."""
+        settled, rankers = self.settled, len(self.bundles)
+        return Specs(settled[:rankers], settled[rankers] if self.encoder else None, self.embeds)
+
+    def depends(self, settled: Sequence[Model] = ()) -> dict[str, Any]:
+        """Give what the scores depend on, but for the pool: hashes, names and numbers.
+
+        Of the models as they are loaded, or, where nothing is loaded here, as they are `settled`.
+        """
+        models = settled or self.crew.models
+        rankers, encoders = models[: len(self.bundles)], models[len(self.bundles) :]
+        chunk_rows = max(ranker.scoring.chunk_rows for ranker in rankers)
         fingerprint: dict[str, Any] = {
             "reading": asdict(self.reader.reading),
-            "scoring": self.scoring.fingerprint() | {"chunk_rows": self.chunk_rows},
+            "scoring": self.scoring.fingerprint() | {"chunk_rows": chunk_rows},
             # Their order is the order of the sidecar's columns, so another order is another run.
-            RANKERS: [scorer.name for scorer in self.scorers],
-            "ranker": {scorer.name: _depends_on(scorer) for scorer in self.scorers},
-            "versions": versions_of(self.crew.models),
+            RANKERS: [ranker.bundle.name for ranker in rankers],
+            "ranker": {ranker.bundle.name: _depends_on(ranker) for ranker in rankers},
+            "versions": versions_of(models),
         }
         # Not there in a run without: those of older versions go on.
-        if embedder := self.crew.embedder:
-            fingerprint[EMBEDDINGS] = {"of": embedder.name, "width": embedder.width, **_depends_on(embedder)}
-        elif self.crew.embeds:
-            fingerprint[EMBEDDINGS] = self.embeddings()
+        for model in encoders or rankers[: int(self.embeds)]:
+            fingerprint[EMBEDDINGS] = {"of": model.bundle.name, "width": model.bundle.width}
+            fingerprint[EMBEDDINGS] |= _depends_on(model) if encoders else {}
         # Through JSON's eyes, so that a plan read back compares equal.
         return dict(json.loads(json.dumps(fingerprint)))
 
@@ -154,18 +181,18 @@ def crew_of(
     return Crew(scorers, embedder, embeds=bool(scoring.embeddings) and not encoder)
 
 
-def _depends_on(scorer: Scorer | Embedder) -> dict[str, Any]:
-    choice = scorer.choice
+def _depends_on(model: Model) -> dict[str, Any]:
+    choice = model.choice
     return {
         "engine": choice.engine,
         "precision": choice.precision,
         "graph": choice.graph,
-        "batch_tokens": scorer.scoring.batch_tokens,
-        "files": dict(scorer.files),
+        "batch_tokens": model.scoring.batch_tokens,
+        "files": dict(model.files),
     }
 
 
-def versions_of(models: Sequence[Scorer | Embedder]) -> dict[str, str]:
+def versions_of(models: Sequence[Model]) -> dict[str, str]:
     """Give the versions of what makes the scores: with another one they may differ in the last digits."""
     engines = {package for model in models for package in ENGINE_PACKAGES[model.choice.engine]}
     have = versions() | {"pyarrow": pa.__version__}

@@ -14,6 +14,29 @@ from scar.settings import Scoring
 
 
 @dataclass(frozen=True)
+class Settled:
+    """A bundle and how it is run, before anything of it is loaded."""
+
+    bundle: Bundle
+    choice: Choice
+    scoring: Scoring
+    """What the settings left open is the engine's own."""
+    files: Mapping[str, str]
+    """SHA-256 of the bundle's files that its results depend on, by name."""
+
+    @classmethod
+    def of(cls, bundle: Bundle, choice: Choice, scoring: Scoring) -> "Settled":
+        """Fill in what the settings leave open."""
+        own = budget(choice.engine, scoring.device)
+        scoring = replace(
+            scoring,
+            batch_tokens=scoring.batch_tokens or own.batch_tokens,
+            chunk_rows=scoring.chunk_rows or own.chunk_rows,
+        )
+        return cls(bundle, choice, scoring, _depends_on(bundle, choice))
+
+
+@dataclass(frozen=True)
 class Opened:
     """What is loaded of a bundle."""
 
@@ -31,13 +54,8 @@ class Opened:
 
         Raises InputError where the bundle changes meanwhile, RunError where its engine does not give what it should.
         """
-        own = budget(choice.engine, scoring.device)
-        scoring = replace(
-            scoring,
-            batch_tokens=scoring.batch_tokens or own.batch_tokens,
-            chunk_rows=scoring.chunk_rows or own.chunk_rows,
-        )
-        files = _depends_on(bundle, choice)
+        settled = Settled.of(bundle, choice, scoring)
+        scoring, files = settled.scoring, settled.files
         encoder = PairEncoder.of_bundle(bundle)
         model = load_model(
             bundle.path,

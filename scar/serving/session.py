@@ -73,19 +73,14 @@ class Session:
         ) as results:
             for scored in results:
                 if isinstance(scored, Failed):
-                    log.error("%s is not scored: %s", where(scored.chunk), scored.why)
-                    failed.append(scored)
+                    failed.append(_logged(scored))
                     continue
                 if file := near.get(scored.chunk.file):
                     self.job.refuse_changed(file)
                 meter.add(scored.meter)
                 counts.add(commit_scored(self.folder, fingerprint, scored, self.job.scoring.carry))
                 self.watch.chunk(counts)
-        if failed:
-            chunks = ", ".join(str(each.chunk.index) for each in failed)
-            raise RunError(
-                f"{self.folder.place}: chunk {chunks} is not scored: {failed[0].why}; run the same command again"
-            )
+        self._refuse_failed(failed)
         if len(near) < len(self.job.files):
             self.job.refuse_changed_pool()
         return meter
@@ -94,16 +89,29 @@ class Session:
         """Have chunks scored on a cluster, adding to the counts as its actors have committed them."""
         from scar.serving.cluster.on_ray import score_on_ray
 
-        meter, rows = Meter(), {chunk.index: chunk.rows for chunk in left}
+        meter, chunks, failed = Meter(), {chunk.index: chunk for chunk in left}, list[Failed]()
         assert self.cluster
         with closing(score_on_ray(self.folder, self.plan, self.job, left, self.cluster)) as answers:
             for answer in answers:
+                chunk = chunks[answer.chunk]
+                if answer.left_out:
+                    failed.append(_logged(Failed(chunk, answer.left_out)))
+                    continue
                 meter.add(answer.meter)
                 counts.add(answer.counts)
-                self.watch.batch(rows[answer.chunk], answer.meter.tokens, answer.meter.padded)
+                self.watch.batch(chunk.rows, answer.meter.tokens, answer.meter.padded)
                 self.watch.chunk(counts)
+        self._refuse_failed(failed)
         self.job.refuse_changed_pool()
         return meter
+
+    def _refuse_failed(self, failed: Sequence[Failed]) -> None:
+        """Raise RunError where chunks were left out, naming them."""
+        if failed:
+            chunks = ", ".join(str(each.chunk.index) for each in failed)
+            raise RunError(
+                f"{self.folder.place}: chunk {chunks} is not scored: {failed[0].why}; run the same command again"
+            )
 
     def _stage(self, chunks: int) -> Workers | Threads:
         workers = self.job.scoring.workers
@@ -115,7 +123,12 @@ class Session:
             )
         if not workers:
             return Threads(self.job.crew, self.watch.batch)
-        return Workers(self.job.crew, share_out(workers), self.watch.batch, self.job.scoring.stall)
+        return Workers(self.job.specs(), share_out(workers), self.watch.batch, self.job.scoring.stall)
+
+
+def _logged(failed: Failed) -> Failed:
+    log.error("%s is not scored: %s", where(failed.chunk), failed.why)
+    return failed
 
 
 def commit_scored(folder: Folder, fingerprint: str, scored: Scored, carry: Sequence[str]) -> Counts:

@@ -42,8 +42,11 @@ class Cluster:
         """Raise InputError where the flags do not go together."""
         if not self:
             return
-        if scoring.workers:
-            raise InputError("--workers and --cluster: the actors are the processes; give --actors")
+        if scoring.workers > 1:
+            raise InputError(
+                f"--workers {scoring.workers} and --cluster: an actor has one worker at most; "
+                "give --workers 1, and --actors"
+            )
         if scoring.device not in ("cpu", "cuda"):
             raise InputError(
                 f"--device {scoring.device}: Ray numbers an actor's GPUs itself; give --device cuda"

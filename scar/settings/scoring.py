@@ -42,10 +42,11 @@ class Scoring:
     """Threads of the engine; 0 takes the processors this process may use. Not in the fingerprint."""
     workers: int = 0
     """Processes that score, each pinned to its share of the processors; one that crashes is started again, and a record
-    that crashes it set aside. 0 scores in this process. Not in the fingerprint."""
+    that crashes it set aside. 0 scores in this process; on a cluster 0 scores in the actors, 1 in
+    a process of each. Not in the fingerprint."""
     stall: int = 600
-    """Seconds without a sign after which a worker is taken to hang, and its chunk tried again. Not in the fingerprint.
-    """
+    """Seconds without a sign after which a worker is taken to hang, and its chunk tried again; without --workers
+    nothing is watched. Not in the fingerprint."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import logging
+import multiprocessing
 import os
 import shutil
 import threading
@@ -17,9 +19,12 @@ from scar.serving.choice import Choice
 from scar.serving.cluster import actor as actors
 from scar.serving.cluster import on_ray
 from scar.serving.cluster.actor import Actor, refuse_ungated
+from scar.serving.cluster.hushed import hushed
+from scar.serving.cluster.lines import Lines
 from scar.serving.cluster.order import Answer, Order, chunk_of, holder
 from scar.serving.job import Job
 from scar.serving.ledger import Counts, digest
+from scar.serving.opened import Opened
 from scar.serving.pipeline import Meter
 from scar.serving.run import plan_run, score_pool
 from scar.settings import Cluster, Scoring
@@ -214,9 +219,59 @@ def test_reduced_precision_without_a_gate_here_is_refused_by_name(bundle):
         refuse_ungated(opened, Choice("tower.onnx", "openvino", "bf16", ""), Scoring())
 
 
+@pytest.mark.parametrize("embeddings", ["", "ranker", "ENCODER"])
+def test_what_scores_depend_on_is_known_before_anything_is_loaded(
+    embeddings, pool, bundle, encoder_bundle, monkeypatch
+):
+    scoring = replace(SCORING, embeddings=embeddings.replace("ENCODER", str(encoder_bundle)))
+    job = Job.of(pool, bundle, scoring=scoring)
+    loaded = job.depends()
+    choices = tuple(model.choice for model in job.crew.models)
+    monkeypatch.delattr(Opened, "of")
+    again = Job.of(pool, bundle, scoring=scoring, choices=choices)
+    assert again.depends(again.settled) == loaded and again.specs() == job.specs()
+
+
+def test_an_actor_with_a_worker_loads_no_graph_itself_and_starts_none_before_the_first_chunk(
+    driver, monkeypatch
+):
+    _, _, order = driver
+    monkeypatch.delattr(Opened, "of")
+    actor = Actor(replace(order, scoring=replace(order.scoring, workers=1), threads=3))
+    assert actor.job.scoring.threads == 3 and actor.worker
+    actor.worker.close()
+    assert multiprocessing.active_children() == []
+    with pytest.raises(AttributeError):
+        assert Actor(order).job
+
+
+def test_what_an_actor_logs_is_taken_once_with_the_name_of_its_machine():
+    lines, log = Lines("node7"), logging.getLogger("scar.of.a.test")
+    log.addHandler(lines)
+    log.info("not this")
+    log.warning("memory is short: %d", 3)
+    assert lines.take() == ((logging.WARNING, "on node7: memory is short: 3"),) and lines.take() == ()
+
+
+def test_of_what_libraries_write_meanwhile_one_line_is_left_out(capfd):
+    os.write(2, b"before\n")
+    with pytest.raises(InputError, match="no cluster"), hushed():
+        os.write(
+            2,
+            b"[2026-11-22 00:46:29,530 I 1 1] logging.cc:303: Set ray log level from environment variable X\n",
+        )
+        os.write(2, b"[2026-11-22 00:46:29,531 E 1 1] core_worker.cc:2: it matters\n")
+        raise InputError("no cluster")
+    os.write(2, b"after\n")
+    told = capfd.readouterr().err
+    assert told == "before\n[2026-11-22 00:46:29,531 E 1 1] core_worker.cc:2: it matters\nafter\n"
+
+
 def test_an_answer_is_read_as_it_was_written():
     answer = Answer(3, Counts(1, 2, 3, set_aside={"x": 1}), Meter(5, 6, {"style": 512}), "why", True)
     assert Answer.read(answer.written()) == answer
+    left_out = replace(answer, error="", left_out="it hung", log=((logging.WARNING, "on a: b"),))
+    assert Answer.read(left_out.written()) == left_out
     with pytest.raises(RunError, match="^why$"):
         replace(answer, is_input=False).refuse_error()
 
@@ -261,7 +316,7 @@ def test_the_holder_is_none_where_nobody_holds(tmp_path):
 @pytest.mark.parametrize(
     ("cluster", "scoring", "told"),
     [
-        ({}, {"workers": 2}, "--workers and --cluster"),
+        ({}, {"workers": 2}, "--workers 2 and --cluster: an actor has one worker at most"),
         ({}, {"device": "cuda:1"}, "Ray numbers an actor's GPUs itself"),
         ({}, {"device": "cuda"}, "--device cuda with --gpus-per-actor 0"),
         ({"gpus_per_actor": 1}, {}, "--device cpu with --gpus-per-actor 1"),
@@ -271,6 +326,7 @@ def test_flags_that_do_not_go_together(cluster, scoring, told):
     with pytest.raises(InputError, match=told):
         Cluster("ray", **cluster).check(Scoring(**scoring))
     Cluster().check(Scoring(**scoring))
+    Cluster("ray").check(Scoring(workers=1))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -20,9 +20,10 @@ from scar.serving.choice import Choice, look
 from scar.serving.cluster.order import Answer, Order, holder
 from scar.serving.job import Job
 from scar.serving.ledger import Counts, Entry
-from scar.serving.pipeline import Failed, Meter, Threads, read_chunks
+from scar.serving.pipeline import Failed, Meter, Scored, Threads, Work, read_chunks
 from scar.serving.plan import differing
 from scar.serving.session import commit_scored
+from scar.serving.workers import Share, Workers
 from scar.settings import Scoring
 
 HOST = platform.node()
@@ -57,20 +58,26 @@ class Actor:
 
     def _score(self, chunk: Chunk) -> Answer:
         with self._opening:
-            job, folder = self.job, self.folder
+            job, folder, worker = self.job, self.folder, self.worker
         self._refuse_other_owner(folder)
         # A retry, after an attempt that had just committed, has nothing left to do.
         if answer := self._had(chunk):
             return answer
-        with closing(Threads(job.crew, _ignore).run(read_chunks(job.files, [chunk], job.reader))) as results:
-            (scored,) = results
-        assert not isinstance(scored, Failed)  # of threads none is given up
+        (work,) = read_chunks(job.files, [chunk], job.reader)
+        scored = worker.score(work) if worker else self._scored_here(work)
+        if isinstance(scored, Failed):
+            return Answer(chunk.index, Counts(), Meter(), left_out=f"on {HOST}: {scored.why}")
         file = next(file for file in job.files if file.name == chunk.file)
         if isinstance(file.store, Local):
             job.refuse_changed(file)
         self._refuse_other_owner(folder)
         counts = commit_scored(folder, self.order.digest, scored, job.scoring.carry)
         return Answer(chunk.index, counts, scored.meter)
+
+    def _scored_here(self, work: Work) -> Scored:
+        with closing(Threads(self.job.crew, _ignore).run([work])) as results:
+            (scored,) = results
+        return scored
 
     def _had(self, chunk: Chunk) -> Answer | None:
         (raw,) = self.folder.read_all([entry_name(chunk.index)])
@@ -88,16 +95,28 @@ class Actor:
         """The driver's job on this machine. Raises InputError where it is not the same here."""
         order = self.order
         # The tokenizers library counts the machine's processors, not ours.
-        os.environ["RAYON_NUM_THREADS"] = str(order.scoring.threads)
-        job = Job.of(order.pool, order.bundles, order.reading, order.scoring, order.choices)
+        os.environ["RAYON_NUM_THREADS"] = str(order.threads)
+        scoring = replace(order.scoring, threads=order.threads, workers=0)
+        job = Job.of(order.pool, order.bundles, order.reading, scoring, order.choices)
         _refuse_other_pool(order, job)
         for bundle, choice in zip(job.opened, order.choices, strict=True):
             refuse_ungated(bundle, choice, order.scoring)
-        if field := differing(order.depends, job.depends()):
+        # With a worker it is the worker that loads them, and looks at the files again.
+        settled = job.settled if order.scoring.workers else ()
+        if field := differing(order.depends, job.depends(settled)):
             raise InputError(
                 f"{field} differs from the driver's: every machine needs the same bundles and libraries"
             )
         return job
+
+    @cached_property
+    def worker(self) -> Workers | None:
+        """The process that scores in this one's place, under its watch; None where none was asked for."""
+        if not self.order.scoring.workers:
+            return None
+        # An actor has as many processors as it asked for, but Ray does not say which.
+        share = Share(self.order.threads)
+        return Workers(self.job.specs(), [share], _ignore, self.order.scoring.stall).begin()
 
     def _refuse_other_owner(self, folder: Folder) -> None:
         """Raise RunError where the driver does not hold the run any more: it died, and another goes on in its place."""

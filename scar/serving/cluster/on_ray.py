@@ -5,17 +5,20 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from scar.errors import InputError, RunError
 from scar.pools import Chunk
 from scar.runs import Folder, Plan
-from scar.serving.cluster.actor import Actor
+from scar.serving.cluster.actor import HOST, Actor
+from scar.serving.cluster.hushed import hushed
+from scar.serving.cluster.lines import Lines
 from scar.serving.cluster.order import Answer, Order, chunk_of
 from scar.serving.job import Job
 from scar.serving.ledger import Counts, digest, done
@@ -72,11 +75,15 @@ class Udf:
     """What Ray Data makes one of in each actor."""
 
     def __init__(self, order: Order, tally: Any) -> None:
-        self._actor, self._tally, self._seats = Actor(order), tally, Seats()
+        self._actor, self._tally, self._seats, self._lines = Actor(order), tally, Seats(), Lines(HOST)
+        log.addHandler(self._lines)
+        # A worker would begin by running the script that is the main one here: Ray's own.
+        vars(sys.modules["__main__"]).pop("__file__", None)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score the chunks of a batch: it has one."""
-        return {"answer": [self._score(chunk_of(str(chunk))).written() for chunk in batch["chunk"]]}
+        answers = [self._score(chunk_of(str(chunk))) for chunk in batch["chunk"]]
+        return {"answer": [replace(answer, log=self._lines.take()).written() for answer in answers]}
 
     def _score(self, chunk: Chunk) -> Answer:
         import ray
@@ -89,10 +96,9 @@ class Udf:
                 return self._actor.score(chunk)
         if had := self._actor.had(chunk):
             return had  # what was lost was the answer: its node left after the chunk was committed
-        why = (
-            f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed? Where a row kills its process, "
-            "`scar score --workers 1` finds it, and sets it aside"
-        )
+        why = f"{where(chunk)}: {TRIES} actors died over it: out of memory, or killed?"
+        if not self._actor.order.scoring.workers:  # else a row cannot have done it
+            why += " Where a row kills its process, the same command with --workers 1 finds it, and sets it aside"
         return Answer(chunk.index, Counts(), Meter(), why)
 
 
@@ -110,11 +116,15 @@ def score_on_ray(
             name,
         )
     with _connected(cluster) as ray:
+        left_out = set[int]()
         order = Order.of(job, plan, folder, digest(plan.fingerprint), cluster.cpus_per_actor)
         try:
             for row in _answers(ray, order, left, cluster):
                 answer = Answer.read(row["answer"])
+                for level, line in answer.log:
+                    log.log(level, "%s", line)
                 answer.refuse_error()
+                left_out |= {answer.chunk} if answer.left_out else set()
                 yield answer
         except ray.exceptions.RayTaskError:
             raise  # a fault of ours, with its traceback
@@ -123,7 +133,7 @@ def score_on_ray(
                 f"the cluster failed ({type(error).__name__}: {_first_line(error)}); the same command goes on"
             ) from None
     folder.prepare()  # what actors that died had begun to write
-    there = done(folder, plan, [chunk.index for chunk in left]).chunks
+    there = {*done(folder, plan, [chunk.index for chunk in left]).chunks, *left_out}
     if lost := [chunk.index for chunk in left if chunk.index not in there]:
         raise RunError(
             f"{folder.place}: chunk {lost[0]} was scored, but is not there; the same command goes on"
@@ -165,11 +175,15 @@ def _answers(ray: Any, order: Order, left: Sequence[Chunk], cluster: Cluster) ->
 
 
 def _tally(ray: Any) -> Any:
-    """Begin a tally on the driver's own node: it is lost with the driver only."""
+    """Begin a tally on the driver's own node. Where memory is short Ray ends it too; it begins again, at nothing."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here).remote()
+    return (
+        ray.remote(Tally)
+        .options(num_cpus=0, max_restarts=TRIES, max_task_retries=TRIES, scheduling_strategy=here)
+        .remote()
+    )
 
 
 @contextmanager
@@ -203,7 +217,8 @@ def _begin(ray: Any, cluster: Cluster) -> None:
     in_main = threading.current_thread() is threading.main_thread()
     ours = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
+        with hushed():
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, ValueError) as error:
         raise InputError(
             f"--ray-address {address}: no cluster to be had there: {_first_line(error)}"

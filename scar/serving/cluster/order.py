@@ -29,6 +29,8 @@ class Order:
     bundles: tuple[str, ...]
     reading: Reading
     scoring: Scoring
+    threads: int
+    """Of each actor, or of its worker."""
     choices: tuple[Choice, ...]
     depends: Mapping[str, Any]
     """The plan's fingerprint, but for the pool."""
@@ -52,7 +54,8 @@ class Order:
             {file.name: (job.stamps[file.name], file.bytes, file.sha256) for file in plan.files},
             tuple(str(bundle.path.absolute()) for bundle in job.bundles),
             job.reader.reading,
-            replace(job.scoring, gates=gates, embeddings=embeddings, threads=job.scoring.threads or threads),
+            replace(job.scoring, gates=gates, embeddings=embeddings),
+            job.scoring.threads or threads,
             tuple(model.choice for model in job.crew.models),
             depends,
             digest,
@@ -63,13 +66,18 @@ class Order:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a chunk: its counts once it is committed, or the error of the user's, or of the run."""
+    """What became of a chunk: its counts once committed, why it is left out, or the error that ends the run."""
 
     chunk: int
     counts: Counts
     meter: Meter
     error: str = ""
     is_input: bool = False
+    """Whether the error is the user's."""
+    left_out: str = ""
+    """Why the chunk is not scored, though others can be."""
+    log: tuple[tuple[int, str], ...] = ()
+    """Levels and lines of what was logged since the answer before."""
 
     def written(self) -> str:
         """Give it as text."""
@@ -80,7 +88,8 @@ class Answer:
         """Read it back."""
         raw = json.loads(text)
         counts, meter = Counts.of(raw["counts"]), Meter(**raw["meter"])
-        return cls(raw["chunk"], counts, meter, raw["error"], raw["is_input"])
+        log = tuple((level, line) for level, line in raw["log"])
+        return cls(**raw | {"counts": counts, "meter": meter, "log": log})
 
     def refuse_error(self) -> None:
         """Raise the actor's error as that of the driver."""

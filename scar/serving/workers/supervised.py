@@ -1,4 +1,4 @@
-"""Score chunks in several processes, each with its own processors, tokenizer and engines; what dies is replaced."""
+"""Score chunks in processes, each with its own processors, tokenizer and engines; what dies is replaced."""
 
 import logging
 import multiprocessing
@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from queue import SimpleQueue
 
 from scar.errors import RunError
-from scar.serving.crew import Crew
 from scar.serving.pipeline import READ_AHEAD, Failed, Meter, Scored, Work, refuse_non_finite, where
 from scar.serving.stages import map_ahead, read_ahead
 from scar.serving.workers.messages import Answer, Done
@@ -30,13 +29,13 @@ OnBatch = Callable[[float, int, int], None]
 class Workers:
     """Scores chunks in processes, one for each share of the processors. For one run."""
 
-    def __init__(self, crew: Crew, shares: Sequence[Share], on_batch: OnBatch, stall: float) -> None:
+    def __init__(self, specs: Specs, shares: Sequence[Share], on_batch: OnBatch, stall: float) -> None:
         """`on_batch` is told of each batch, as that of `Threads`; a worker that is silent for `stall` seconds hangs.
 
         What was told of a chunk that must be tried again is taken back by negative numbers.
         """
         context = multiprocessing.get_context("spawn")
-        self._processes = [Process(context, share, Specs.of(crew), stall) for share in shares]
+        self._processes = [Process(context, share, specs, stall) for share in shares]
         self._on_batch = on_batch
         self._stall = stall
         self._lock = threading.Lock()
@@ -44,22 +43,31 @@ class Workers:
         self._idle: SimpleQueue[Process] = SimpleQueue()
         for process in self._processes:
             self._idle.put(process)
+        # A worker ends with the thread that started it, so these stay until all is over.
+        self._threads = ThreadPoolExecutor(len(self._processes), thread_name_prefix="worker")
+        self._watchdog = threading.Thread(target=self._watch, daemon=True)
+
+    def begin(self) -> "Workers":
+        """Watch over the processes from now on, until `close`."""
+        self._watchdog.start()
+        return self
+
+    def close(self) -> None:
+        """End all processes; who stops early does not wait for chunks."""
+        self._stopped.set()
+        for process in self._processes:
+            process.close()
+        self._threads.shutdown(cancel_futures=True)
+        self._watchdog.join()
 
     def run(self, works: Iterable[Work]) -> Generator[Scored | Failed]:
-        """Score chunks; they come out in order, each scored whole by one worker."""
-        threads = ThreadPoolExecutor(len(self._processes), thread_name_prefix="worker")
-        watchdog = threading.Thread(target=self._watch, daemon=True)
-        watchdog.start()
-        with closing(read_ahead(works, READ_AHEAD)) as ahead:
-            try:
-                yield from map_ahead(threads, self._score, ahead, len(self._processes) + READ_AHEAD)
-            finally:
-                # Who stops early does not wait for chunks.
-                self._stopped.set()
-                for process in self._processes:
-                    process.close()
-                threads.shutdown(cancel_futures=True)
-                watchdog.join()
+        """Score chunks, from beginning to close; they come out in order, each scored whole by one worker."""
+        with closing(read_ahead(works, READ_AHEAD)) as ahead, closing(self.begin()):
+            yield from map_ahead(self._threads, self._score, ahead, len(self._processes) + READ_AHEAD)
+
+    def score(self, work: Work) -> Scored | Failed:
+        """Score one chunk, between `begin` and `close`; several threads may ask at once."""
+        return self._threads.submit(self._score, work).result()
 
     def _watch(self) -> None:
         """End processes that hang."""

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TypeVar
@@ -20,6 +20,7 @@ from scar.records import Record
 from scar.serving.choice import Choice
 from scar.serving.crew import Crew
 from scar.serving.embedder import Embedder
+from scar.serving.opened import Settled
 from scar.serving.pipeline import budgets, say_all
 from scar.serving.scorer import Scorer
 from scar.serving.workers.messages import Answer, Done, Logged, Message, Ready, Trouble
@@ -27,8 +28,6 @@ from scar.serving.workers.shares import Share
 from scar.settings import Scoring
 
 T = TypeVar("T")
-Spec = tuple[Bundle, Choice, Scoring, Mapping[str, str]]
-"""What a model is loaded from, and the hashes of the files that it must find there."""
 PR_SET_PDEATHSIG = 1
 MASKED = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
@@ -40,16 +39,9 @@ MASKED = {
 class Specs:
     """What a crew is loaded from."""
 
-    rankers: Sequence[Spec]
-    encoder: Spec | None = None
+    rankers: Sequence[Settled]
+    encoder: Settled | None = None
     embeds: bool = False
-
-    @classmethod
-    def of(cls, crew: Crew) -> "Specs":
-        """Describe a crew that is loaded here."""
-        specs = [(each.bundle, each.choice, each.scoring, dict(each.files)) for each in crew.models]
-        rankers = len(crew.scorers)
-        return cls(specs[:rankers], specs[rankers] if crew.embedder else None, crew.embeds)
 
 
 @dataclass(frozen=True)
@@ -90,13 +82,12 @@ def _load(specs: Specs, share: Share) -> Crew:
     return Crew(scorers, embedder, specs.embeds)
 
 
-def _loaded(load: Callable[[Bundle, Choice, Scoring], T], spec: Spec, share: Share) -> T:
-    bundle, choice, scoring, files = spec
-    model = load(bundle, choice, replace(scoring, threads=share.threads, workers=0))
+def _loaded(load: Callable[[Bundle, Choice, Scoring], T], spec: Settled, share: Share) -> T:
+    model = load(spec.bundle, spec.choice, replace(spec.scoring, threads=share.threads, workers=0))
     # A worker that takes a dead one's place may come days later.
-    if changed := [name for name, known in files.items() if sha256(bundle.path / name) != known]:
+    if changed := [name for name, known in spec.files.items() if sha256(spec.bundle.path / name) != known]:
         raise InputError(
-            f"{bundle.path / changed[0]}: changed since the run began: put the old one back, and go on"
+            f"{spec.bundle.path / changed[0]}: changed since the run began: put the old one back, and go on"
         )
     return model
 
