@@ -233,6 +233,25 @@ def test_strict_stops_at_the_first_such_row(error, bundle, tmp_path):
         (("gather", ""), "RUN"),
         (("status", ""), "RUN"),
         (("verify", ""), "PLACE"),
+        (("verify", "r", "--pool", ""), "--pool"),
+        (("score", "", "--ranker", "b", "--out", "r"), "POOL"),
+        (("score", "p", "--ranker", "b", "--ranker", "", "--out", "r"), "--ranker"),
+        (("train", "style", "--data", "d", "--out", ""), "--out"),
+        (("train", "style", "--data", "", "--out", "b"), "--data"),
+        (("train", "style", "--data", "d", "--out", "b", "--encoder", ""), "--encoder"),
+        (("train", "quality", "--data", "d", "--out="), "--out"),
+        (("train", "unseen", "--seen", "s", "--pool", "p", "--out", ""), "--out"),
+        (("export", "b", "--out", ""), "--out"),
+        (("gate", "", "--rows", "p"), "BUNDLE"),
+        (("import", "c", "--out", ""), "--out"),
+        (("calibrate", "b", "--labels", ""), "--labels"),
+        (("eval", "b", "f", "--json", ""), "--json"),
+        (("report", "r", "--out", ""), "--out"),
+        (("why", "", "1"), "KEPT"),
+        (("tiers", "ask", "p", "--out", ""), "--out"),
+        (("tiers", "run", "q", "--out", ""), "--out"),
+        (("tiers", "join", "p", "", "--out", "t.jsonl"), "REPLIES"),
+        (("tiers", "join", "p", "r", "--out", ""), "--out"),
     ],
 )
 def test_an_unset_shell_variable_is_named(error, words, named):
@@ -240,6 +259,12 @@ def test_an_unset_shell_variable_is_named(error, words, named):
         error(*words)
         == f"scar: error: {named} is empty: give a value, or set the shell variable that stands there"
     )
+
+
+def test_a_recipe_may_not_leave_a_path_empty_either(error, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text('out: ""\n')
+    assert "--out is empty" in error("train", "style", "--config", recipe, "--data", "d")
 
 
 def test_an_unknown_command(error):
