@@ -14,8 +14,10 @@ from scar.bundle import CARD, EVALUATION, GATES, RANKER, Bundle, changing, new_b
 from scar.change import PENDING
 from scar.errors import InputError
 from scar.files import write_json
+from scar.tiers.join import join
 from tests.faults.processes import ROOT
 from tests.faults.test_kills import ATOMIC
+from tests.tiers.test_join import ROW, rounds
 
 
 def in_child(deed, *arguments):
@@ -254,6 +256,31 @@ def test_a_filter_that_is_killed_goes_on(job, reference, tmp_path):
     assert out.exists() or job.parent.run(*words).code == 0
     assert job.parent.run(*job.words(alone, "--top", 20, command="filter")).code == 0
     assert out.read_bytes() == alone.read_bytes()
+
+
+def test_a_join_of_replies_that_is_killed_at_any_step_leaves_the_old_tiers_or_the_new(tmp_path):
+    where, replies = rounds(tmp_path, [ROW, ROW | {"id": "b", "response": "no"}, ROW])
+    out, side = tmp_path / "own" / "tiers.jsonl", tmp_path / "own" / "tiers.jsonl.missing.jsonl"
+    out.parent.mkdir()
+    join(where, replies[:1], out)
+    old = out.read_bytes(), side.read_bytes()
+    join(where, replies, out, overwrite=True)
+    new = out.read_bytes(), side.read_bytes()
+    assert old[0] != new[0] and old[1] != new[1]
+    for before in (old, (None, None)):
+        seen, nth, code = [], 0, None
+        while code != 0:
+            nth += 1
+            for path, content in zip((out, side), before, strict=True):
+                path.unlink(missing_ok=True)
+                if content is not None:
+                    path.write_bytes(content)
+            code = in_child(kill_at_call, nth, lambda: join(where, replies, out, overwrite=True))
+            there = tuple(path.read_bytes() if path.exists() else None for path in (out, side))
+            assert there in (before, (before[0], new[1]), new), nth  # the tiers file comes last
+            seen.append(there == new)
+        assert seen == sorted(seen) and seen[0] is False and nth > 5
+        assert {path.name for path in out.parent.iterdir()} == {out.name, side.name}
 
 
 @pytest.mark.slow
