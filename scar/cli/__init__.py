@@ -1,14 +1,13 @@
 """The command line: `scar COMMAND ...`. One file a group of commands; a command imports what it needs when it runs."""
 
 import errno
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 
 import scar
-from scar.cli import logs
+from scar.cli import logs, streams
 from scar.cli.screen import shown
 from scar.cli.signals import Stopped, stopping
 from scar.errors import GateError, InputError, RunError
@@ -87,32 +86,40 @@ PATHS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 2 the input is wrong (one line says how), 1 our fault or an unmet gate."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    streams.set_up()
     logs.set_up(as_json=logs.FLAG in given)
-    given = [word for word in given if word != logs.FLAG]
+    try:
+        with shown(sys.stdout):
+            return _main([word for word in given if word != logs.FLAG])
+    finally:
+        streams.drop(sys.stdout)
+        streams.drop(sys.stderr)
+
+
+def _main(given: Sequence[str]) -> int:
     if not given or given[0] in ("-h", "--help", "help"):
-        print(_usage())
-        return 0
+        return _run("help", lambda: print(_usage()))
     if given[0] == "--version":
-        print(f"scar-rank {scar.__version__}")
-        return 0
+        return _run("version", lambda: print(f"scar-rank {scar.__version__}"))
     name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
     if name is None:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
-    with shown(sys.stdout):
-        return _run(name, given[len(name.split()) :])
-
-
-def _run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command's function and turn the errors that are meant for the user into one line."""
     module, function, _ = COMMANDS[name]
+    return _run(name, lambda: getattr(import_module(module), function)(given[len(name.split()) :]))
+
+
+def _run(name: str, work: Callable[[], None]) -> int:
+    """Do a command's work and turn the errors that are meant for the user into one line."""
     try:
         # Lightning ends a training by itself.
         with nullcontext() if name.startswith("train") else stopping(lambda stop: _stopped(name, stop)):
-            getattr(import_module(module), function)(arguments)
+            work()
+            sys.stdout.flush()
     except InputError as error:
         return logs.failed(2, str(error))
     except BrokenPipeError as error:
-        if not _reader_has_gone():
+        # `scar ... | head`: there is nobody to tell anything.
+        if not streams.broken(sys.stdout):
             return logs.failed(1, str(error))
     except OSError as error:
         return _failed_by_system(name, error)
@@ -134,16 +141,6 @@ def _failed_by_system(name: str, error: OSError) -> int:
         again = ": free some, and the same command goes on" if name in RESUMED else ""
         return logs.failed(1, f"{where}{error.strerror}{again}")
     return logs.failed(1, str(error))
-
-
-def _reader_has_gone() -> bool:
-    """Tell whether standard output broke, as `scar ... | head` does it: there is nobody to tell anything."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def _stopped(name: str, stop: KeyboardInterrupt) -> int:
