@@ -127,9 +127,19 @@ def _run(name: str, work: Callable[[], None]) -> int:
         return logs.failed(1, str(error))
     except KeyboardInterrupt as stop:
         return _stopped(name, stop)
-    except Exception:
-        return logs.crashed()
+    except Exception as error:
+        return logs.failed(1, _too_little(name)) if _out_of_room(error) else logs.crashed()
     return 0
+
+
+def _out_of_room(error: Exception) -> bool:
+    """Tell whether the machine had no memory, or no thread, for it: nobody's fault."""
+    return isinstance(error, MemoryError) or str(error) == "can't start new thread"
+
+
+def _too_little(name: str) -> str:
+    again = ": with more of it the same command goes on" if name in RESUMED else ""
+    return f"memory ran out, or what this process may take of it or of threads (`ulimit -a`){again}"
 
 
 def _failed_by_system(name: str, error: OSError) -> int:

@@ -1,4 +1,4 @@
-"""The standard streams: there, whatever the caller closed; taking any text; no stumbling block where nobody reads them."""
+"""The standard streams: there, whatever the caller closed; taking any text; in nobody's way where none reads them."""
 
 import io
 import os
