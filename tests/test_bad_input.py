@@ -267,6 +267,17 @@ def test_a_recipe_may_not_leave_a_path_empty_either(error, tmp_path):
     assert "--out is empty" in error("train", "style", "--config", recipe, "--data", "d")
 
 
+def test_paths_that_lead_nowhere(error, tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to("loop")
+    assert "Too many levels" in error("status", tmp_path / "loop")
+    assert "File name too long" in error("status", tmp_path / ("x" * 300))
+    assert r"b'\xff': not UTF-8" in error("status", "\udcff")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the working folder is gone" in error("status", tmp_path)
+
+
 def test_an_unknown_command(error):
     assert "scar --help" in error("rank", "pool.jsonl")
 

@@ -1,6 +1,7 @@
 """The command line: `scar COMMAND ...`. One file a group of commands; a command imports what it needs when it runs."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -81,6 +82,7 @@ COMMANDS = {
 
 # A wrong path of the user's, as the system calls it; any other OSError, such as a full disk, is not their input.
 PATHS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+NO_PLACES = (errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(given: Sequence[str]) -> int:
+    if strange := _not_utf8(given):
+        return logs.failed(2, strange)
     if not given or given[0] in ("-h", "--help", "help"):
         return _run("help", lambda: print(_usage()))
     if given[0] == "--version":
@@ -106,6 +110,20 @@ def _main(given: Sequence[str]) -> int:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
     module, function, _ = COMMANDS[name]
     return _run(name, lambda: getattr(import_module(module), function)(given[len(name.split()) :]))
+
+
+def _not_utf8(given: Sequence[str]) -> str | None:
+    """Say which word, or the working folder, is none that JSON and the engines could hold; None where all are."""
+    try:
+        words = [*given, os.getcwd()]
+    except FileNotFoundError:
+        return "the working folder is gone: cd to one that is there"
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            return f"{os.fsencode(word)!r}: not UTF-8: rename it, or take a locale of UTF-8 (LC_ALL=C.UTF-8)"
+    return None
 
 
 def _run(name: str, work: Callable[[], None]) -> int:
@@ -145,7 +163,7 @@ def _too_little(name: str) -> str:
 def _failed_by_system(name: str, error: OSError) -> int:
     """Tell what the system refused: the user's paths, or what is nobody's fault."""
     where = f"{error.filename}: " if error.filename else ""
-    if isinstance(error, PATHS) or error.errno == errno.EROFS:
+    if isinstance(error, PATHS) or error.errno in NO_PLACES:
         return logs.failed(2, f"{where}{error.strerror or error}")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         again = ": free some, and the same command goes on" if name in RESUMED else ""
