@@ -43,8 +43,26 @@ def replace(path):
     shutil.copy(neighbour, path)
 
 
-HARMS = [cut, flip, flip_last, empty, delete, replace]
-FILES = [f"chunks/{CHUNK:08d}.parquet", f"set_aside/{CHUNK:08d}.jsonl", f"ledger/{CHUNK:08d}.json"]
+SCORES, ASIDE = f"chunks/{CHUNK:08d}.parquet", f"set_aside/{CHUNK:08d}.jsonl"
+ENTRY, VECTORS = f"ledger/{CHUNK:08d}.json", f"embeddings/{CHUNK:08d}.npy"
+HARMS = [
+    *((SCORES, harm) for harm in (cut, flip, flip_last, empty, delete, replace)),
+    *((ASIDE, harm) for harm in (cut, flip, empty, delete, replace)),
+    *((ENTRY, harm) for harm in (cut, flip, flip_last, empty, delete, replace)),
+    *((VECTORS, harm) for harm in (cut, flip_last, delete, replace)),
+]
+
+
+@pytest.fixture(scope="module")
+def job(embedding_job):
+    """One whose chunks have all the files that a chunk can have."""
+    return embedding_job
+
+
+@pytest.fixture(scope="module")
+def reference(embedding_reference):
+    """That run, undisturbed."""
+    return embedding_reference
 
 
 @pytest.fixture
@@ -53,8 +71,7 @@ def run(reference, tmp_path):
     return shutil.copytree(reference, tmp_path / "run")
 
 
-@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(("name", "harm"), HARMS, ids=lambda each: getattr(each, "__name__", each))
 def test_a_damaged_chunk_is_named_and_made_anew_alone(job, reference, run, name, harm):
     before = (run / name).read_bytes()
     harm(run / name)
@@ -164,7 +181,7 @@ def test_what_cannot_be_made_anew_is_left_as_it_is(job, tmp_path, what):
     run, places = tmp_path / "run", {"pool": tmp_path / "pool", "ranker": tmp_path / "bundle"}
     shutil.copytree(job.pool, places["pool"])
     shutil.copytree(job.bundle, places["ranker"])
-    assert Job(job.parent, places["pool"], places["ranker"]).run(run).code == 0
+    assert Job(job.parent, places["pool"], places["ranker"], flags=job.flags).run(run).code == 0
     places[what].rename(tmp_path / "moved")
     cut(run / f"chunks/{CHUNK:08d}.parquet")
     before = contents(run) | {RUN: (run / RUN).read_bytes()}

@@ -100,22 +100,14 @@ EMBEDDED = {
 }
 
 
-@pytest.fixture(scope="module")
-def embedded(job, tmp_path_factory):
-    """A run with embeddings, undisturbed."""
-    run = tmp_path_factory.mktemp("embedded") / "run"
-    assert job.run(run, "--embeddings").code == 0
-    return run
-
-
 @pytest.mark.parametrize("point", EMBEDDED)
-def test_a_kill_beside_embeddings_loses_nothing(job, embedded, tmp_path, point):
+def test_a_kill_beside_embeddings_loses_nothing(embedding_job, embedding_reference, tmp_path, point):
     steps, nth = EMBEDDED[point]
     run = tmp_path / "run"
-    had = killed(job, run, steps, nth, -signal.SIGKILL, "--embeddings")
+    had = killed(embedding_job, run, steps, nth)
     there = [path.name for path in (run / "embeddings").iterdir() if not is_temp(path.name)]
     assert len(had) == 4 and len(there) == 4 + ("after" in steps[0])
-    resumed(job, run, embedded, had, "--embeddings")
+    resumed(embedding_job, run, embedding_reference, had)
 
 
 def test_several_kills_in_a_row(job, reference, tmp_path):

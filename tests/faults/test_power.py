@@ -1,17 +1,20 @@
 """Power loss at every call: what was synced is there, what was not may be; the same command goes on from any of it."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from tests.faults.pools import Job, assert_invariant
+from tests.faults.pools import assert_invariant
 from tests.faults.power import calls_of, rebuild, states
+
+ROOMS = ("run/chunks", "run/embeddings", "run/ledger", "run/set_aside")
 
 
 @pytest.fixture(scope="module")
-def short(job):
+def short(embedding_job):
     """A run of three chunks."""
-    return Job(job.parent, job.pool, job.bundle, 20)
+    return replace(embedding_job, chunk_rows=20)
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +53,12 @@ def test_every_name_is_synced_after_its_bytes_and_before_what_relies_on_it(short
     renames = [(n, call) for n, call in enumerate(calls) if call[0] == "rename"]
     assert [call[2] for _, call in renames][:2] == ["run/.inputs.json", "run/plan.json"]
     assert [call[2] for _, call in renames][-2:] == ["run/set_aside.jsonl", "run/run.json"]
-    assert len(renames) == 4 + 3 * 3
+    assert len(renames) == 4 + 4 * 3
     for number, (_, old, new, _) in renames:
         assert any(call[:2] == ("fsync", old) for call in calls[:number])
         assert calls[number + 1][:2] == ("fsync folder", new.rpartition("/")[0])
     order = [call[2].removeprefix("run/").partition("/")[0] for _, call in renames[2:-2]]
-    assert order == ["chunks", "set_aside", "ledger"] * 3
+    assert order == ["chunks", "set_aside", "embeddings", "ledger"] * 3
 
 
 def test_a_run_goes_on_from_states_that_a_power_loss_leaves(short, undisturbed, tmp_path):
@@ -99,7 +102,7 @@ def recorded_over(short, folder):
         else:
             (kept / f"old{number}").write_bytes(path.read_bytes())
             lines += [["create", name], ["fsync", name, f"old{number}"]]
-    lines += [["fsync folder", each] for each in (".", "run", "run/chunks", "run/ledger", "run/set_aside")]
+    lines += [["fsync folder", each] for each in (".", "run", *ROOMS)]
     log.write_text("".join(power.json.dumps(line) + "\n" for line in lines))
     recorded(short, folder, "--overwrite")
     return log, len(lines)
