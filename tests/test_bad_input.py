@@ -41,6 +41,9 @@ def test_missing_pool(error, bundle, tmp_path):
 def test_empty_pool(error, bundle, tmp_path):
     empty = write_jsonl(tmp_path / "empty.jsonl", [])
     assert "no rows" in error(*filtering(empty, bundle, tmp_path / "k.jsonl"))
+    assert {path.name for path in tmp_path.iterdir()} == {"empty.jsonl"}
+    assert "no rows" in error("score", empty, "--ranker", bundle, "--out", tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_folder_without_pools(error, bundle, tmp_path):
