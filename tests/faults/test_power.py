@@ -1,10 +1,15 @@
 """Power loss at every call: what was synced is there, what was not may be; the same command goes on from any of it."""
 
+import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from scar import folders
+from scar.bundle import CARD, MANIFEST, Bundle, changing
+from scar.change import PENDING
 from tests.faults.pools import assert_invariant
 from tests.faults.power import calls_of, rebuild, states
 
@@ -113,3 +118,51 @@ def test_a_program_that_does_not_sync_would_be_found_out(short, undisturbed, tmp
     log = recorded(short, tmp_path, forget=[forget])
     found = list(states(log))
     assert not all(goes_on(short, state, tmp_path, undisturbed) for _, state in reversed(found))
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """Every sync and every change of a name, in order, as ("sync" or "name", path)."""
+    calls, fsync, replace, exchange = [], os.fsync, os.replace, folders._exchange
+
+    def synced(handle):
+        calls.append(("sync", Path(os.readlink(f"/proc/self/fd/{handle}"))))
+        fsync(handle)
+
+    def named(old, new):
+        calls.append(("name", Path(new)))
+        replace(old, new)
+
+    def exchanged(a, b):
+        calls.append(("name", b))
+        return exchange(a, b)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", named)
+    monkeypatch.setattr(folders, "_exchange", exchanged)
+    return calls
+
+
+def test_all_that_a_folder_holds_is_durable_before_its_name_and_its_name_too(watch, tmp_path):
+    out = tmp_path / "out"
+    for _ in ("a new one", "in the place of another"):
+        watch.clear()
+        with folders.new_folder(out, overwrite=True) as new:
+            (new / "inner").mkdir()
+            for name in ("a", "inner/b"):
+                (new / name).write_bytes(b"not synced by its writer")
+        at = watch.index(("name", out))
+        assert {path for _, path in watch[:at]} >= {new, new / "a", new / "inner", new / "inner/b"}
+        assert watch[at + 1] == ("sync", tmp_path)
+
+
+def test_a_change_of_a_bundle_is_durable_step_by_step(watch, bundle, tmp_path):
+    own = shutil.copytree(bundle, tmp_path / "own")
+    with changing(Bundle.open(own)) as change:
+        (change.folder / CARD).write_text("not synced by its writer")
+        staged = change.folder
+    names = [at for at, (what, _) in enumerate(watch) if what == "name"]
+    mark, moved, last = (watch.index(("name", own / name)) for name in (PENDING, CARD, MANIFEST))
+    assert names[-3:] == [mark, moved, last]
+    assert {path for _, path in watch[:mark]} >= {staged, staged / CARD, staged / MANIFEST}
+    assert all(watch[at + 1] == ("sync", own) for at in (mark, moved, last))
