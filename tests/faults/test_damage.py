@@ -194,9 +194,11 @@ def test_what_cannot_be_made_anew_is_left_as_it_is(job, tmp_path, what):
 
 def test_what_is_cut_in_size_is_noticed_by_a_resume_too(job, reference, run):
     (run / RUN).unlink()
-    cut(run / f"chunks/{CHUNK:08d}.parquet")
+    cut(run / SCORES)
     flip(run / "ledger/00000003.json")
-    assert "going on: 8 of 10" in job.run(run).err
+    cut(run / "embeddings/00000005.npy")
+    cut(run / "set_aside/00000000.jsonl")
+    assert "going on: 6 of 10" in job.run(run).err
     assert_invariant(job, run, reference)
 
 

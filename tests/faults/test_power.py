@@ -45,10 +45,12 @@ def goes_on(short, state, folder, reference):
     rebuild(state, root)
     done = short.run(root / "run")
     if done.code != 0:
+        print(done)
         return False
     try:
         assert_invariant(short, root / "run", reference)
-    except AssertionError:
+    except AssertionError as error:
+        print(error)
         return False
     return True
 
