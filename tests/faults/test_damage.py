@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import pytest
 
@@ -156,23 +157,16 @@ def test_damage_of_an_unfinished_run_is_taken_out_and_done_with_the_rest(job, re
 
 
 def test_a_kill_in_a_repair_is_repaired(job, reference, run):
-    cut(run / f"chunks/{CHUNK:08d}.parquet")
-    for nth in range(1, 7):
-        job.parent.run(
-            "verify",
-            run,
-            before="tests.faults.kills:kill_at",
-            given={"steps": ["scar.files:os.replace"], "nth": nth},
-        )
-    for nth in range(1, 5):
-        job.parent.run(
-            "verify",
-            run,
-            before="tests.faults.kills:kill_at",
-            given={"steps": ["scar.runs.folder:Path.unlink"], "nth": nth},
-        )
-    if not (run / RUN).exists():
-        assert job.run(run).code == 0
+    cut(run / SCORES)
+    steps = [("scar.runs.folder:Path.unlink", nth) for nth in range(1, 6)]  # what is taken out
+    steps += [("scar.files:os.replace", nth) for nth in range(1, 6)]  # what is made anew
+    for step, nth in steps:
+        given = {"steps": [step], "nth": nth}
+        done = job.parent.run("verify", run, before="tests.faults.kills:kill_at", given=given)
+        assert done.code == -signal.SIGKILL, (step, nth)
+        # Nobody takes a run for finished that lacks a file.
+        assert not (run / RUN).exists() or all((run / name).exists() for name in (SCORES, ASIDE, VECTORS))
+    assert not (run / RUN).exists() and job.run(run).code == 0
     assert_invariant(job, run, reference)
 
 

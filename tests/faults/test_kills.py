@@ -81,6 +81,7 @@ def test_a_kill_while_an_old_run_is_cleared_leaves_one_that_can_be_cleared(job, 
     for nth in (1, 15, 30, 31):  # run.json, an entry or chunk, how the inputs looked, plan.json
         assert job.run(run, "--chunk-rows", 7, "--overwrite").code == 0
         killed(job, run, ["scar.runs.folder:Path.unlink"], nth, -signal.SIGKILL, "--overwrite")
+        assert (run / RUN).exists() == (nth == 1)  # nobody takes what is left of it for a finished run
         refused = job.run(run)
         assert refused.code == 2 and "chunk_rows differs" in refused.err or not (run / PLAN).exists()
         resumed(job, run, reference, {}, "--overwrite")

@@ -64,6 +64,17 @@ def test_every_name_is_synced_after_its_bytes_and_before_what_relies_on_it(short
     for number, (_, old, new, _) in renames:
         assert any(call[:2] == ("fsync", old) for call in calls[:number])
         assert calls[number + 1][:2] == ("fsync folder", new.rpartition("/")[0])
+    made = [(n, call[1]) for n, call in enumerate(calls) if call[0] == "mkdir"]
+    done = next(n for n, call in renames if call[2].startswith("run/ledger/"))
+    assert [name for _, name in made] == [
+        "run",
+        "run/chunks",
+        "run/set_aside",
+        "run/ledger",
+        "run/embeddings",
+    ]
+    for number, name in made:  # an entry is no promise where its folder may be lost
+        assert ("fsync folder", os.path.dirname(name) or ".") in calls[number:done]
     order = [call[2].removeprefix("run/").partition("/")[0] for _, call in renames[2:-2]]
     assert order == ["chunks", "set_aside", "embeddings", "ledger"] * 3
 
