@@ -1,9 +1,13 @@
 """scar: train, export and run rankers for instruction-tuning data. Importing it loads no torch and no runtime."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime 1.31 keeps an identity of this user in ~/.cache and sends events, from its import on.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from scar.pools import read_pool as read_pool

@@ -48,7 +48,11 @@ class Soak:
         self._folder, self._draw = folder, random.Random(seed)
         self._parent = Parent(folder / "processes")
         pool = write_pool(folder / "pool", ROWS)
-        self._jobs = {rows: Job(self._parent, pool, bundle, rows) for rows in CHUNK_ROWS}
+        # Every other cut has embeddings too.
+        self._jobs = {
+            rows: Job(self._parent, pool, bundle, rows, ("--embeddings",) if number % 2 else ())
+            for number, rows in enumerate(CHUNK_ROWS)
+        }
         self._seconds = {}
         self.kills, self.ends, self.processes, self.chunks = Counter(), 0, 0, 0
 

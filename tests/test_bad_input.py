@@ -41,6 +41,9 @@ def test_missing_pool(error, bundle, tmp_path):
 def test_empty_pool(error, bundle, tmp_path):
     empty = write_jsonl(tmp_path / "empty.jsonl", [])
     assert "no rows" in error(*filtering(empty, bundle, tmp_path / "k.jsonl"))
+    assert {path.name for path in tmp_path.iterdir()} == {"empty.jsonl"}
+    assert "no rows" in error("score", empty, "--ranker", bundle, "--out", tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_folder_without_pools(error, bundle, tmp_path):
@@ -233,6 +236,25 @@ def test_strict_stops_at_the_first_such_row(error, bundle, tmp_path):
         (("gather", ""), "RUN"),
         (("status", ""), "RUN"),
         (("verify", ""), "PLACE"),
+        (("verify", "r", "--pool", ""), "--pool"),
+        (("score", "", "--ranker", "b", "--out", "r"), "POOL"),
+        (("score", "p", "--ranker", "b", "--ranker", "", "--out", "r"), "--ranker"),
+        (("train", "style", "--data", "d", "--out", ""), "--out"),
+        (("train", "style", "--data", "", "--out", "b"), "--data"),
+        (("train", "style", "--data", "d", "--out", "b", "--encoder", ""), "--encoder"),
+        (("train", "quality", "--data", "d", "--out="), "--out"),
+        (("train", "unseen", "--seen", "s", "--pool", "p", "--out", ""), "--out"),
+        (("export", "b", "--out", ""), "--out"),
+        (("gate", "", "--rows", "p"), "BUNDLE"),
+        (("import", "c", "--out", ""), "--out"),
+        (("calibrate", "b", "--labels", ""), "--labels"),
+        (("eval", "b", "f", "--json", ""), "--json"),
+        (("report", "r", "--out", ""), "--out"),
+        (("why", "", "1"), "KEPT"),
+        (("tiers", "ask", "p", "--out", ""), "--out"),
+        (("tiers", "run", "q", "--out", ""), "--out"),
+        (("tiers", "join", "p", "", "--out", "t.jsonl"), "REPLIES"),
+        (("tiers", "join", "p", "r", "--out", ""), "--out"),
     ],
 )
 def test_an_unset_shell_variable_is_named(error, words, named):
@@ -240,6 +262,23 @@ def test_an_unset_shell_variable_is_named(error, words, named):
         error(*words)
         == f"scar: error: {named} is empty: give a value, or set the shell variable that stands there"
     )
+
+
+def test_a_recipe_may_not_leave_a_path_empty_either(error, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text('out: ""\n')
+    assert "--out is empty" in error("train", "style", "--config", recipe, "--data", "d")
+
+
+def test_paths_that_lead_nowhere(error, tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to("loop")
+    assert "Too many levels" in error("status", tmp_path / "loop")
+    assert "File name too long" in error("status", tmp_path / ("x" * 300))
+    assert r"b'\xff': not UTF-8" in error("status", "\udcff")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the working folder is gone" in error("status", tmp_path)
 
 
 def test_an_unknown_command(error):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from scar.errors import InputError
-from scar.files import atomic, read_json, refuse_existing, sha256, write_json
+from scar.files import atomic, read_json, refuse_existing, sha256, temp_of, write_json
 from scar.folders import new_folder
 
 
@@ -139,3 +139,11 @@ def test_a_folder_never_takes_the_place_of_a_file(tmp_path):
 def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"\x00abc" * 100_000)
     assert sha256(tmp_path / "a") == hashlib.sha256(b"\x00abc" * 100_000).hexdigest()
+
+
+def test_what_a_killed_writer_left_is_no_part_of_what_is_written(tmp_path):
+    temp_of(tmp_path / "file").write_bytes(b"longer than what comes")
+    with atomic(tmp_path / "file") as stream:
+        stream.write(b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

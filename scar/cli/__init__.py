@@ -3,12 +3,12 @@
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 
 import scar
-from scar.cli import logs
+from scar.cli import logs, streams
 from scar.cli.screen import shown
 from scar.cli.signals import Stopped, stopping
 from scar.errors import GateError, InputError, RunError
@@ -82,37 +82,62 @@ COMMANDS = {
 
 # A wrong path of the user's, as the system calls it; any other OSError, such as a full disk, is not their input.
 PATHS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+NO_PLACES = (errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 2 the input is wrong (one line says how), 1 our fault or an unmet gate."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    streams.set_up()
     logs.set_up(as_json=logs.FLAG in given)
-    given = [word for word in given if word != logs.FLAG]
+    try:
+        with shown(sys.stdout):
+            return _main([word for word in given if word != logs.FLAG])
+    finally:
+        streams.drop(sys.stdout)
+        streams.drop(sys.stderr)
+
+
+def _main(given: Sequence[str]) -> int:
+    if strange := _not_utf8(given):
+        return logs.failed(2, strange)
     if not given or given[0] in ("-h", "--help", "help"):
-        print(_usage())
-        return 0
+        return _run("help", lambda: print(_usage()))
     if given[0] == "--version":
-        print(f"scar-rank {scar.__version__}")
-        return 0
+        return _run("version", lambda: print(f"scar-rank {scar.__version__}"))
     name = next((name for name in COMMANDS if given[: len(name.split())] == name.split()), None)
     if name is None:
         return logs.failed(2, f"no command {' '.join(given[:2])!r}; `scar --help` lists them")
-    with shown(sys.stdout):
-        return _run(name, given[len(name.split()) :])
-
-
-def _run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command's function and turn the errors that are meant for the user into one line."""
     module, function, _ = COMMANDS[name]
+    return _run(name, lambda: getattr(import_module(module), function)(given[len(name.split()) :]))
+
+
+def _not_utf8(given: Sequence[str]) -> str | None:
+    """Say which word, or the working folder, is none that JSON and the engines could hold; None where all are."""
+    try:
+        words = [*given, os.getcwd()]
+    except FileNotFoundError:
+        return "the working folder is gone: cd to one that is there"
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            return f"{os.fsencode(word)!r}: not UTF-8: rename it, or take a locale of UTF-8 (LC_ALL=C.UTF-8)"
+    return None
+
+
+def _run(name: str, work: Callable[[], None]) -> int:
+    """Do a command's work and turn the errors that are meant for the user into one line."""
     try:
         # Lightning ends a training by itself.
         with nullcontext() if name.startswith("train") else stopping(lambda stop: _stopped(name, stop)):
-            getattr(import_module(module), function)(arguments)
+            work()
+            sys.stdout.flush()
     except InputError as error:
         return logs.failed(2, str(error))
     except BrokenPipeError as error:
-        if not _reader_has_gone():
+        # `scar ... | head`: there is nobody to tell anything.
+        if not streams.broken(sys.stdout):
             return logs.failed(1, str(error))
     except OSError as error:
         return _failed_by_system(name, error)
@@ -120,30 +145,30 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         return logs.failed(1, str(error))
     except KeyboardInterrupt as stop:
         return _stopped(name, stop)
-    except Exception:
-        return logs.crashed()
+    except Exception as error:
+        return logs.failed(1, _too_little(name)) if _out_of_room(error) else logs.crashed()
     return 0
+
+
+def _out_of_room(error: Exception) -> bool:
+    """Tell whether the machine had no memory, or no thread, for it: nobody's fault."""
+    return isinstance(error, MemoryError) or str(error) == "can't start new thread"
+
+
+def _too_little(name: str) -> str:
+    again = ": with more of it the same command goes on" if name in RESUMED else ""
+    return f"memory ran out, or what this process may take of it or of threads (`ulimit -a`){again}"
 
 
 def _failed_by_system(name: str, error: OSError) -> int:
     """Tell what the system refused: the user's paths, or what is nobody's fault."""
     where = f"{error.filename}: " if error.filename else ""
-    if isinstance(error, PATHS) or error.errno == errno.EROFS:
+    if isinstance(error, PATHS) or error.errno in NO_PLACES:
         return logs.failed(2, f"{where}{error.strerror or error}")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         again = ": free some, and the same command goes on" if name in RESUMED else ""
         return logs.failed(1, f"{where}{error.strerror}{again}")
     return logs.failed(1, str(error))
-
-
-def _reader_has_gone() -> bool:
-    """Tell whether standard output broke, as `scar ... | head` does it: there is nobody to tell anything."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def _stopped(name: str, stop: KeyboardInterrupt) -> int:

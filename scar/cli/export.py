@@ -113,8 +113,6 @@ def _export_encoder(values: dict[str, Any]) -> None:
         raise InputError("--encoder makes a bundle of its own, at --out: name no other, and push none")
     if values["out"] is None:
         raise InputError("--encoder needs --out BUNDLE, the folder that it goes to")
-    if not values["encoder"]:
-        raise InputError("--encoder is empty: give a folder or a hub name")
     try:
         from scar.training.export_encoder import export_encoder
     except ImportError as error:

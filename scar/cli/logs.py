@@ -5,6 +5,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from scar.cli.screen import visible
@@ -64,8 +65,14 @@ def failed(code: int, message: str) -> int:
     if _as_json:
         logging.getLogger("scar").error(line, extra={"fields": {"exit": code}})
     else:
-        print(f"scar: error: {visible(line)}", file=sys.stderr)
+        _tell(f"scar: error: {visible(line)}\n")
     return code
+
+
+def _tell(text: str) -> None:
+    # Where standard error takes nothing, the exit code still says it.
+    with suppress(OSError):
+        sys.stderr.write(text)
 
 
 def crashed() -> int:
@@ -73,5 +80,5 @@ def crashed() -> int:
     if _as_json:
         logging.getLogger("scar").error("a defect of scar-rank", exc_info=True, extra={"fields": {"exit": 1}})
     else:
-        print(visible(traceback.format_exc()), end="", file=sys.stderr)
+        _tell(visible(traceback.format_exc()))
     return 1

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import jsonargparse
 from docstring_parser import parse_from_object
+from jsonargparse.typing import register_type
 
 from scar.errors import InputError
 from scar.settings import from_flat
@@ -16,8 +17,16 @@ __all__ = ["Parser", "comma_list", "from_flat"]
 
 
 CONFIG = "--config"
-NEVER_EMPTY = ("out", "run", "place", "shard", "embeddings")
-"""Arguments that "" would name the working directory by, or all of a run, or nothing at all."""
+MAY_BE_EMPTY = ("prefix",)
+"""Arguments that "" says something by, though it is not their default; others it leaves without a value."""
+_NO_PATH = "is empty"
+
+
+def _path(text: str) -> Path:
+    """Take a path; an empty one would name the working directory."""
+    if not text:
+        raise ValueError(_NO_PATH)
+    return Path(text)
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -29,10 +38,13 @@ class Parser(jsonargparse.ArgumentParser):
         jsonargparse.set_parsing_settings(
             docstring_parse_attribute_docstrings=True, import_path_denylist=["*"]
         )
+        register_type(Path, str, _path, type_check=isinstance)
         super().__init__(prog=f"scar {command}", description=description)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what argparse would print and exit with."""
+        if message.endswith(_NO_PATH) and (key := re.match(r'Parser key "(\w+)"', message)):
+            raise self._empty(key[1])
         raise InputError(f"{message} (`{self.prog} --help` lists the options)")
 
     def format_help(self) -> str:  # type: ignore[override]
@@ -59,13 +71,15 @@ class Parser(jsonargparse.ArgumentParser):
             values = dict(self.parse_args(spelled).as_dict())
         except (RecursionError, OverflowError) as error:
             raise InputError(f"a value is out of all proportion: {error}") from None
-        for name in NEVER_EMPTY:
-            if values.get(name) == "":
-                word = f"--{name}" if f"--{name}" in known else name.upper()
-                raise InputError(
-                    f"{word} is empty: give a value, or set the shell variable that stands there"
-                )
+        may_be = {*MAY_BE_EMPTY, *(each.dest for each in self._actions if each.default == "")}
+        for name, value in values.items():
+            if name not in may_be and (value == "" or (isinstance(value, list) and "" in value)):
+                raise self._empty(name)
         return values
+
+    def _empty(self, name: str) -> InputError:
+        word = f"--{name}" if f"--{name}" in self._option_string_actions else name.upper()
+        return InputError(f"{word} is empty: give a value, or set the shell variable that stands there")
 
 
 def _check_recipes(words: Sequence[str]) -> None:

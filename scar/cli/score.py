@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from scar.cli import logs
@@ -97,7 +98,7 @@ def score(arguments: Sequence[str]) -> None:
         )
     print_run(report)
     if report.shard:
-        print(f"shard {report.shard} is done; when all are: scar gather {report.run}")
+        print(f"shard {report.shard} is done; when all are: scar gather {quote(report.run)}")
     else:
         print_next(report.run, list(report.choice))
 
@@ -105,7 +106,7 @@ def score(arguments: Sequence[str]) -> None:
 def print_next(run: str, rankers: Sequence[str]) -> None:
     """Print what the scores are for."""
     by = f" --by {rankers[0]}" if len(rankers) > 1 else ""
-    print(f"scores: {run}   next: scar select {run} --top 1000{by} --out kept.jsonl")
+    print(f"scores: {run}   next: scar select {quote(run)} --top 1000{by} --out kept.jsonl")
 
 
 def print_run(report: "RunReport", same: str = ": the same pool, ranker and settings") -> None:

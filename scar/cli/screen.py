@@ -12,6 +12,14 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else MARK for c in text)
 
 
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
 class Shown:
     """A stream of text that is visible, whoever prints to it."""
 
@@ -20,8 +28,14 @@ class Shown:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write what can be shown."""
-        return self.stream.write(visible(text))
+        """Write what can be shown. Raises OSError that names the stream."""
+        with _named():
+            return self.stream.write(visible(text))
+
+    def flush(self) -> None:
+        """Write what waits. Raises OSError that names the stream."""
+        with _named():
+            self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         """Be the stream in all else."""

@@ -65,7 +65,13 @@ def filter_pool(
     run = out.with_name(out.name + ".run")
     folder = Disk(run)
     existing = _begin(folder, keep_scores=keep_scores, overwrite=output.overwrite)
-    scored = score_pool(pool, ranker, run, reading=reading, scoring=scoring, overwrite=existing, watch=watch)
+    try:
+        scored = score_pool(
+            pool, ranker, run, reading=reading, scoring=scoring, overwrite=existing, watch=watch
+        )
+    except InputError:
+        _leave_no_mark(folder)
+        raise
     fingerprint = Plan.read(folder).fingerprint
     kept = select(run, keep, out, by=by, pool=_signed(pool), output=output)
     if not keep_scores:
@@ -101,6 +107,13 @@ def _end(folder: Disk, fingerprint: Mapping[str, Any]) -> None:
         clear(folder)
         folder.remove([PASSING])
     if not any(folder.path.iterdir()):
+        folder.path.rmdir()
+
+
+def _leave_no_mark(folder: Disk) -> None:
+    """Remove a folder of which no run became one."""
+    if (folder.names() or {PLAN}) <= {PASSING}:
+        folder.remove([PASSING])
         folder.path.rmdir()
 
 

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from scar.errors import InputError
 from scar.runs import (
-    EMBEDDINGS,
     INPUTS,
     LEDGER,
     LOCK,
@@ -79,8 +78,8 @@ def settle(folder: Folder, job: Job, existing: Existing) -> Plan:
                 _note_inputs(folder, job)
             return old
         clear(folder)
-    folder.prepare(*([EMBEDDINGS] if job.scoring.embeddings else []))
     plan = job.plan()
+    folder.prepare(*plan.rooms)
     if folder.listing(LEDGER) and not done(folder, plan).chunks:
         raise InputError(f"{folder.place} holds chunks of another run, and no {PLAN}: choose another --out")
     folder.remove([RUN, SET_ASIDE])  # of a run whose plan was lost

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Status:
     """Who writes to it now."""
     rows_per_second: float | None
     """Of the last chunks, by the times of their entries, all processes together; None where fewer than two
-    are done since nobody worked on it."""
+    are done since whoever works on it began, or since nobody worked on it."""
 
     @property
     def rows_left(self) -> int:
@@ -47,7 +48,7 @@ def status(run: str | Path | Folder) -> Status:
     """Say where a run stands. Raises InputError where the folder is none."""
     folder = open_folder(run)
     plan = Plan.read(folder)
-    had = done(folder, plan)
+    had, owners = done(folder, plan), tuple(folder.owners())
     return Status(
         folder.place,
         len(plan.chunks),
@@ -55,17 +56,25 @@ def status(run: str | Path | Folder) -> Status:
         plan.rows,
         had.counts,
         finished(folder),
-        tuple(folder.owners()),
-        _rate(folder, plan),
+        owners,
+        _rate(folder, plan, min(map(_began, owners), default=0.0)),
     )
 
 
-def _rate(folder: Folder, plan: Plan) -> float | None:
+def _began(owner: Owner) -> float:
+    """Give the time since when somebody works on it; 0 where that is not known."""
+    try:
+        return datetime.fromisoformat(owner.since).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def _rate(folder: Folder, plan: Plan, began: float) -> float | None:
     rows = [chunk.rows for chunk in plan.chunks]
     ended = sorted(
         (file.modified, rows[number])
         for name, file in folder.listing(LEDGER).items()
-        if (number := _number(name)) < len(rows)
+        if (number := _number(name)) < len(rows) and file.modified >= began
     )[-RECENT - 1 :]
     ended = ended[_since_pause([when for when, _ in ended]) :]
     if len(ended) < 2 or ended[-1][0] <= ended[0][0]:

@@ -76,11 +76,13 @@ def join(
     for path in (out, report.missing_file):
         refuse_input(path, pool, *replies)
         refuse_existing(path, overwrite=overwrite)
-    with Replies(replies) as had, atomic(report.missing_file) as side:
+    with Replies(replies) as had:
+        # The tiers file comes last: beside it there is always the list of what it lacks.
         with suppress(_NothingToWrite), atomic(out) as stream:
-            joining = _Joining(report, had, side, scope.what, graded_only)
-            for item, kept in items(pool, reading or Reading(), scope.limit):
-                joining.add(item, kept, stream)
+            with atomic(report.missing_file) as side:
+                joining = _Joining(report, had, side, scope.what, graded_only)
+                for item, kept in items(pool, reading or Reading(), scope.limit):
+                    joining.add(item, kept, stream)
             if not report.written:
                 raise _NothingToWrite
         report.replies, report.repeated = len(had), had.repeated

@@ -24,15 +24,33 @@ def parent(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def job(parent, bundle, tmp_path_factory):
+def small_pool(tmp_path_factory):
+    """A pool of 50 rows."""
+    return write_pool(tmp_path_factory.mktemp("small") / "pool", 50)
+
+
+@pytest.fixture(scope="session")
+def job(parent, bundle, small_pool):
     """A run of 10 chunks."""
-    return Job(parent, write_pool(tmp_path_factory.mktemp("small") / "pool", 50), bundle)
+    return Job(parent, small_pool, bundle)
 
 
 @pytest.fixture(scope="session")
 def reference(job, tmp_path_factory):
     """That run, undisturbed."""
     return _undisturbed(job, tmp_path_factory.mktemp("reference") / "run")
+
+
+@pytest.fixture(scope="session")
+def embedding_job(parent, bundle, small_pool):
+    """That run with embeddings: a further file a chunk."""
+    return Job(parent, small_pool, bundle, flags=("--embeddings",))
+
+
+@pytest.fixture(scope="session")
+def embedding_reference(embedding_job, tmp_path_factory):
+    """That run, undisturbed."""
+    return _undisturbed(embedding_job, tmp_path_factory.mktemp("reference") / "run")
 
 
 @pytest.fixture(scope="session")

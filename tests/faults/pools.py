@@ -49,12 +49,14 @@ class Job:
     pool: Path
     bundle: Path
     chunk_rows: int = CHUNK_ROWS
+    flags: tuple[str, ...] = ()
+    """Of every one of its commands."""
 
     def words(self, out, *more, command="score"):
         """Give the command line."""
         return (
             *(command, self.pool, "--ranker", self.bundle, "--out", out, "--engine", "onnxruntime"),
-            *("--chunk-rows", self.chunk_rows, "--threads", 1, "--carry", "source", *more),
+            *("--chunk-rows", self.chunk_rows, "--threads", 1, "--carry", "source", *self.flags, *more),
         )
 
     def start(self, out, *more, command="score", **how):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PRELOADED = (
     "numpy pyarrow.parquet tokenizers scar.cli.score scar.cli.runs scar.cli.select scar.cli.progress "
     "scar.serving.run scar.serving.verify scar.serving.status scar.serving.filter scar.serving.workers "
-    "scar.selection.keep"
+    "scar.selection.keep pandas py3langid.langid"
 ).split()
 
 

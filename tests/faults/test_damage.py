@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import pytest
 
@@ -43,8 +44,26 @@ def replace(path):
     shutil.copy(neighbour, path)
 
 
-HARMS = [cut, flip, flip_last, empty, delete, replace]
-FILES = [f"chunks/{CHUNK:08d}.parquet", f"set_aside/{CHUNK:08d}.jsonl", f"ledger/{CHUNK:08d}.json"]
+SCORES, ASIDE = f"chunks/{CHUNK:08d}.parquet", f"set_aside/{CHUNK:08d}.jsonl"
+ENTRY, VECTORS = f"ledger/{CHUNK:08d}.json", f"embeddings/{CHUNK:08d}.npy"
+HARMS = [
+    *((SCORES, harm) for harm in (cut, flip, flip_last, empty, delete, replace)),
+    *((ASIDE, harm) for harm in (cut, flip, empty, delete, replace)),
+    *((ENTRY, harm) for harm in (cut, flip, flip_last, empty, delete, replace)),
+    *((VECTORS, harm) for harm in (cut, flip_last, delete, replace)),
+]
+
+
+@pytest.fixture(scope="module")
+def job(embedding_job):
+    """One whose chunks have all the files that a chunk can have."""
+    return embedding_job
+
+
+@pytest.fixture(scope="module")
+def reference(embedding_reference):
+    """That run, undisturbed."""
+    return embedding_reference
 
 
 @pytest.fixture
@@ -53,8 +72,7 @@ def run(reference, tmp_path):
     return shutil.copytree(reference, tmp_path / "run")
 
 
-@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(("name", "harm"), HARMS, ids=lambda each: getattr(each, "__name__", each))
 def test_a_damaged_chunk_is_named_and_made_anew_alone(job, reference, run, name, harm):
     before = (run / name).read_bytes()
     harm(run / name)
@@ -139,23 +157,16 @@ def test_damage_of_an_unfinished_run_is_taken_out_and_done_with_the_rest(job, re
 
 
 def test_a_kill_in_a_repair_is_repaired(job, reference, run):
-    cut(run / f"chunks/{CHUNK:08d}.parquet")
-    for nth in range(1, 7):
-        job.parent.run(
-            "verify",
-            run,
-            before="tests.faults.kills:kill_at",
-            given={"steps": ["scar.files:os.replace"], "nth": nth},
-        )
-    for nth in range(1, 5):
-        job.parent.run(
-            "verify",
-            run,
-            before="tests.faults.kills:kill_at",
-            given={"steps": ["scar.runs.folder:Path.unlink"], "nth": nth},
-        )
-    if not (run / RUN).exists():
-        assert job.run(run).code == 0
+    cut(run / SCORES)
+    steps = [("scar.runs.folder:Path.unlink", nth) for nth in range(1, 6)]  # what is taken out
+    steps += [("scar.files:os.replace", nth) for nth in range(1, 6)]  # what is made anew
+    for step, nth in steps:
+        given = {"steps": [step], "nth": nth}
+        done = job.parent.run("verify", run, before="tests.faults.kills:kill_at", given=given)
+        assert done.code == -signal.SIGKILL, (step, nth)
+        # Nobody takes a run for finished that lacks a file.
+        assert not (run / RUN).exists() or all((run / name).exists() for name in (SCORES, ASIDE, VECTORS))
+    assert not (run / RUN).exists() and job.run(run).code == 0
     assert_invariant(job, run, reference)
 
 
@@ -164,7 +175,7 @@ def test_what_cannot_be_made_anew_is_left_as_it_is(job, tmp_path, what):
     run, places = tmp_path / "run", {"pool": tmp_path / "pool", "ranker": tmp_path / "bundle"}
     shutil.copytree(job.pool, places["pool"])
     shutil.copytree(job.bundle, places["ranker"])
-    assert Job(job.parent, places["pool"], places["ranker"]).run(run).code == 0
+    assert Job(job.parent, places["pool"], places["ranker"], flags=job.flags).run(run).code == 0
     places[what].rename(tmp_path / "moved")
     cut(run / f"chunks/{CHUNK:08d}.parquet")
     before = contents(run) | {RUN: (run / RUN).read_bytes()}
@@ -177,9 +188,11 @@ def test_what_cannot_be_made_anew_is_left_as_it_is(job, tmp_path, what):
 
 def test_what_is_cut_in_size_is_noticed_by_a_resume_too(job, reference, run):
     (run / RUN).unlink()
-    cut(run / f"chunks/{CHUNK:08d}.parquet")
+    cut(run / SCORES)
     flip(run / "ledger/00000003.json")
-    assert "going on: 8 of 10" in job.run(run).err
+    cut(run / "embeddings/00000005.npy")
+    cut(run / "set_aside/00000000.jsonl")
+    assert "going on: 6 of 10" in job.run(run).err
     assert_invariant(job, run, reference)
 
 

@@ -19,6 +19,18 @@ SIZES = [*range(PAGE, 60 * PAGE, 7 * PAGE)]
 MORE = [size for size in range(PAGE, 60 * PAGE, PAGE) if size not in SIZES]
 
 
+@pytest.fixture(scope="module")
+def job(embedding_job):
+    """One whose chunks have all the files that a chunk can have."""
+    return embedding_job
+
+
+@pytest.fixture(scope="module")
+def reference(embedding_reference):
+    """That run, undisturbed."""
+    return embedding_reference
+
+
 def full(done, folder):
     """The line that a full disk gives."""
     *before, last = done.err.splitlines()

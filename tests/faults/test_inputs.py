@@ -10,6 +10,7 @@ import pytest
 
 from scar.bundle import CARD, EVALUATION, GATES, RANKER, TOKENIZER, Bundle, changing, seal
 from scar.files import write_json
+from scar.runs import INPUTS
 from tests.faults.pools import Gate, Job, assert_invariant, contents, entries, wait_for
 
 
@@ -57,7 +58,13 @@ def reorder(path):
     path.write_bytes(b"\n".join(reversed(path.read_bytes().split(b"\n"))))
 
 
-@pytest.mark.parametrize("change", [append, edit, edit_and_set_back, reorder])
+def edit_and_forget(path):
+    """Edit where nothing is left that tells how the pool looked, as after a power loss."""
+    edit(path)
+    (path.parent.parent / "run" / INPUTS).unlink()
+
+
+@pytest.mark.parametrize("change", [append, edit, edit_and_set_back, edit_and_forget, reorder])
 def test_a_changed_file_of_the_pool_is_refused_by_its_name(begun, tmp_path, change):
     change(begun.pool / "a.jsonl")
     refused(begun, tmp_path / "run", "pool.a.jsonl differs")

@@ -81,6 +81,7 @@ def test_a_kill_while_an_old_run_is_cleared_leaves_one_that_can_be_cleared(job, 
     for nth in (1, 15, 30, 31):  # run.json, an entry or chunk, how the inputs looked, plan.json
         assert job.run(run, "--chunk-rows", 7, "--overwrite").code == 0
         killed(job, run, ["scar.runs.folder:Path.unlink"], nth, -signal.SIGKILL, "--overwrite")
+        assert (run / RUN).exists() == (nth == 1)  # nobody takes what is left of it for a finished run
         refused = job.run(run)
         assert refused.code == 2 and "chunk_rows differs" in refused.err or not (run / PLAN).exists()
         resumed(job, run, reference, {}, "--overwrite")
@@ -100,22 +101,14 @@ EMBEDDED = {
 }
 
 
-@pytest.fixture(scope="module")
-def embedded(job, tmp_path_factory):
-    """A run with embeddings, undisturbed."""
-    run = tmp_path_factory.mktemp("embedded") / "run"
-    assert job.run(run, "--embeddings").code == 0
-    return run
-
-
 @pytest.mark.parametrize("point", EMBEDDED)
-def test_a_kill_beside_embeddings_loses_nothing(job, embedded, tmp_path, point):
+def test_a_kill_beside_embeddings_loses_nothing(embedding_job, embedding_reference, tmp_path, point):
     steps, nth = EMBEDDED[point]
     run = tmp_path / "run"
-    had = killed(job, run, steps, nth, -signal.SIGKILL, "--embeddings")
+    had = killed(embedding_job, run, steps, nth)
     there = [path.name for path in (run / "embeddings").iterdir() if not is_temp(path.name)]
     assert len(had) == 4 and len(there) == 4 + ("after" in steps[0])
-    resumed(job, run, embedded, had, "--embeddings")
+    resumed(embedding_job, run, embedding_reference, had)
 
 
 def test_several_kills_in_a_row(job, reference, tmp_path):

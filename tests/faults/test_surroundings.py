@@ -66,6 +66,18 @@ def test_files_have_the_rights_that_the_user_s_mask_leaves(job, reference, tmp_p
         assert stat.S_IMODE(path.stat().st_mode) == whole & ~bits, path
 
 
+def close_streams():
+    """Be started without standard streams, as some schedulers do."""
+    for number in range(3):
+        os.close(number)
+
+
+def test_a_process_without_streams_prints_into_no_file_of_the_run(job, reference, tmp_path):
+    run = tmp_path / "run"
+    assert job.run(run, before="tests.faults.test_surroundings:close_streams").code == 0
+    assert_invariant(job, run, reference)
+
+
 def test_another_folder_to_stand_in_writes_the_same_bytes(job, reference, tmp_path):
     assert job.run("run", cwd=tmp_path).code == 0
     assert contents(tmp_path / "run") == contents(reference)

@@ -14,8 +14,11 @@ from scar.bundle import CARD, EVALUATION, GATES, RANKER, Bundle, changing, new_b
 from scar.change import PENDING
 from scar.errors import InputError
 from scar.files import write_json
+from scar.selection.why import KeptFolder
+from scar.tiers.join import join
 from tests.faults.processes import ROOT
 from tests.faults.test_kills import ATOMIC
+from tests.tiers.test_join import ROW, rounds
 
 
 def in_child(deed, *arguments):
@@ -222,22 +225,42 @@ def test_where_folders_cannot_change_places_the_old_one_comes_back(bundle, tmp_p
     assert gone == 1
 
 
-@pytest.mark.parametrize("name", ["kept.jsonl", "kept.jsonl.zst"])
-@pytest.mark.parametrize("more", [(), ("--sort",)])
+EXCHANGE = "scar.folders:_exchange"
+
+
+@pytest.mark.parametrize(("name", "more"), [("kept.jsonl", ()), ("kept.jsonl.zst", ("--sort",))])
 def test_a_selection_that_is_killed_leaves_the_old_file_or_none(job, reference, tmp_path, name, more):
-    out = tmp_path / name
-    words = ("select", reference, "--ratio", 0.5, "--out", out, *more)
-    for step in ([ATOMIC], ["scar.selection.writing:write_lines"], ["scar.files:os.fsync"]):
-        done = job.parent.run(*words, before="tests.faults.kills:kill_at", given={"steps": step, "nth": 1})
-        assert done.code == -signal.SIGKILL
-        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
-    assert job.parent.run(*words).code == 0
-    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.why"}
-    whole = out.read_bytes()
-    done = job.parent.run(
-        *words, "--overwrite", before="tests.faults.kills:kill_at", given={"steps": [ATOMIC], "nth": 1}
-    )
-    assert done.code == -signal.SIGKILL and out.read_bytes() == whole
+    """Its folder is put in place before it: what is there without the other is told, and selected again."""
+    out, beside = tmp_path / name, tmp_path / f"{name}.why"
+    fresh = ("select", reference, "--ratio", 0.5, "--out", out, *more)
+    again = ("select", reference, "--top", 3, "--out", out, "--overwrite", *more)
+
+    def killed(words, step, nth):
+        given = {"steps": [step], "nth": nth}
+        assert (
+            job.parent.run(*words, before="tests.faults.kills:kill_at", given=given).code == -signal.SIGKILL
+        )
+        return {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+
+    def whole(words):
+        assert job.parent.run(*words).code == 0
+        assert {path.name for path in tmp_path.iterdir()} == {name, beside.name}
+        return KeptFolder.open(out), out.read_bytes()
+
+    assert killed(fresh, "scar.selection.writing:write_lines", 1) == set()
+    assert killed(fresh, ATOMIC, 1) == set()  # the manifest, then the folder, then the kept file
+    assert killed(fresh, ATOMIC, 2) == set()
+    assert killed(fresh, ATOMIC, 3) == {beside.name}
+    with pytest.raises(InputError, match="no such file"):
+        KeptFolder.open(out)
+    opened, old = whole(fresh)
+    for step, nth in ((ATOMIC, 1), (EXCHANGE, 1)):
+        assert killed(again, step, nth) == {name, beside.name}
+        assert out.read_bytes() == old and KeptFolder.open(out) == opened
+    assert killed(again, ATOMIC, 2) == {name, beside.name} and out.read_bytes() == old
+    with pytest.raises(InputError, match="not the file that was selected; select again with --overwrite"):
+        KeptFolder.open(out)
+    assert whole(again)[1] != old
 
 
 def test_a_filter_that_is_killed_goes_on(job, reference, tmp_path):
@@ -254,6 +277,31 @@ def test_a_filter_that_is_killed_goes_on(job, reference, tmp_path):
     assert out.exists() or job.parent.run(*words).code == 0
     assert job.parent.run(*job.words(alone, "--top", 20, command="filter")).code == 0
     assert out.read_bytes() == alone.read_bytes()
+
+
+def test_a_join_of_replies_that_is_killed_at_any_step_leaves_the_old_tiers_or_the_new(tmp_path):
+    where, replies = rounds(tmp_path, [ROW, ROW | {"id": "b", "response": "no"}, ROW])
+    out, side = tmp_path / "own" / "tiers.jsonl", tmp_path / "own" / "tiers.jsonl.missing.jsonl"
+    out.parent.mkdir()
+    join(where, replies[:1], out)
+    old = out.read_bytes(), side.read_bytes()
+    join(where, replies, out, overwrite=True)
+    new = out.read_bytes(), side.read_bytes()
+    assert old[0] != new[0] and old[1] != new[1]
+    for before in (old, (None, None)):
+        seen, nth, code = [], 0, None
+        while code != 0:
+            nth += 1
+            for path, content in zip((out, side), before, strict=True):
+                path.unlink(missing_ok=True)
+                if content is not None:
+                    path.write_bytes(content)
+            code = in_child(kill_at_call, nth, lambda: join(where, replies, out, overwrite=True))
+            there = tuple(path.read_bytes() if path.exists() else None for path in (out, side))
+            assert there in (before, (before[0], new[1]), new), nth  # the tiers file comes last
+            seen.append(there == new)
+        assert seen == sorted(seen) and seen[0] is False and nth > 5
+        assert {path.name for path in out.parent.iterdir()} == {out.name, side.name}
 
 
 @pytest.mark.slow

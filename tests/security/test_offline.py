@@ -85,9 +85,8 @@ def test_no_library_asks_below_python(bundle, tmp_path):
     for engine in ["onnxruntime", "torch", *(["openvino"] if find_spec("openvino") else [])]:
         words = ["score", "pool.jsonl", "--ranker", str(bundle), "--out", f"run-{engine}", "--engine", engine]
         assert traced(child, "-c", program, *words) == []
-    assert not list((tmp_path / "work.home").rglob("*openvino*")), (
-        "nor does one keep an identity of this user"
-    )
+    # Nor does one keep an identity of this user: ONNX Runtime and OpenVINO do, of themselves.
+    assert [path for path in (tmp_path / "work.home").rglob("*") if path.is_file()] == []
 
 
 def traced(child, *words):

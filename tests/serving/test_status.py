@@ -1,15 +1,19 @@
 """How far a run is."""
 
 import os
+import time
 from itertools import accumulate
 
 import pytest
 
 from scar.errors import InputError
-from scar.runs import RUN
+from scar.runs import RUN, Shard
+from scar.runs.lock import Owner
 from scar.serving.ledger import Counts
 from scar.serving.status import status
 from tests.serving.test_ledger import aside, committed, folder, plan_of  # noqa: F401  a fixture
+
+NIGHT = 12 * 3600.0
 
 
 def test_nothing_is_done_at_first(folder):  # noqa: F811
@@ -29,10 +33,33 @@ def test_what_is_done_is_counted_and_its_pace_told(folder):  # noqa: F811
     assert now.chunks_done == 4 and now.counts.set_aside == {"invalid_json": 4} and now.rows_left == 1
     assert now.rows_per_second == pytest.approx(0.5) and now.seconds_left is None  # nobody works on it
     with folder.hold():
-        assert status(folder).seconds_left == pytest.approx(2) and len(status(folder).owners) == 1
+        now = status(folder)
+        # None of it was done by whoever works on it now, who may be faster or slower.
+        assert len(now.owners) == 1 and now.rows_per_second is None and now.seconds_left is None
 
 
-NIGHT = 12 * 3600.0
+@pytest.mark.parametrize("shard", [None, Shard(1, 2)])
+def test_the_pace_is_that_of_whoever_works_on_it_however_often_it_was_stopped(folder, shard):  # noqa: F811
+    plan_of(20).write(folder)
+    with folder.hold(shard):
+        began = time.time()
+        for index in range(10):  # one a night, then five in ten seconds
+            committed(folder, index)
+            when = began + (2 * (index - 4) if index > 4 else (index - 5) * NIGHT)
+            os.utime(folder.path / f"ledger/{index:08d}.json", (when, when))
+        now = status(folder)
+        assert now.rows_per_second == pytest.approx(0.5) and now.seconds_left == pytest.approx(20)
+    assert status(folder).seconds_left is None
+
+
+@pytest.mark.parametrize("since", ["?", "yesterday", 7, "0001-01-01T00:00:00-1200"])
+def test_an_owner_who_does_not_say_since_when_hides_no_chunk(folder, since, monkeypatch):  # noqa: F811
+    for index in range(2):
+        committed(folder, index)
+        os.utime(folder.path / f"ledger/{index:08d}.json", (1000 + 2 * index, 1000 + 2 * index))
+    monkeypatch.setattr(Owner, "this", lambda shard: Owner(1, "there", since))
+    with folder.hold():
+        assert status(folder).rows_per_second == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
