@@ -96,9 +96,7 @@ def find_remote(url: str) -> list[PoolFile]:
         with told(url):
             system, path = url_to_fs(url)
     except ImportError as error:
-        raise InputError(
-            f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})"
-        ) from None
+        raise missing(scheme, error) from None
     if scheme in ("http", "https"):
         return [_on_the_web(url, system)]
     with told(url):
@@ -117,6 +115,13 @@ def find_remote(url: str) -> list[PoolFile]:
         for p in paths
         if (kind := kind_of(p))
     ]
+
+
+def missing(scheme: str, error: ImportError) -> InputError:
+    """Make the error for a store whose client is not installed: the extra brings those of S3, GCS and the web."""
+    if scheme in ("s3", "s3a", "gs", "gcs", "http", "https"):
+        return InputError(f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})")
+    return InputError(f"{scheme}:// needs a package that no extra of ours brings ({error})")
 
 
 def _on_the_web(url: str, system: Any) -> PoolFile:

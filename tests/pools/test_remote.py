@@ -200,6 +200,12 @@ def test_without_the_client_of_a_store_the_extra_is_named(module):
     )
 
 
+def test_a_store_whose_client_no_extra_brings_is_told_so():
+    assert "az:// needs a package that no extra of ours brings" in refused(
+        "az://b/a.jsonl", without=["adlfs"]
+    )
+
+
 @pytest.fixture
 def web(tmp_path):
     """A plain web server that knows no ranges and wants a signature; gives its folder and address."""
