@@ -323,6 +323,7 @@ def test_a_run_on_a_store_has_the_same_embeddings(pool, bundle, by_encoder, whol
     with folder.writing(embeddings_name(1)) as stream:
         stream.write(good[:200] + bytes([good[200] ^ 1]) + good[201:])
     assert [each.chunk for each in verify(place).damaged] == [1]
+    assert main(["verify", place]) == 0
     assert folder.open(embeddings_name(1)).read() == good and verify(place).damaged == ()
 
 
