@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from scar.errors import InputError, RunError
 from scar.pools.guarded import guarded
 from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of, told_apart
+from scar.pools.web import WebText
 
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
 """What stores call the mark that changes with a file's content."""
@@ -66,12 +67,15 @@ class Web(Remote):
     """What the server wants behind the path, such as a signature; it is never shown."""
 
     def open(self, place: str) -> IO[bytes]:
-        """Open a file; a text comes as one stream, for many servers give no part of a file."""
+        """Open a file; a text comes as one stream from where it is begun, for many servers give no part of a file."""
         if kind_of(place) in COLUMNAR.values():
             return super().open(place)
-        with told(place):
-            stream = self.system.open(self._path(place), "rb", block_size=0)
-        return guarded(stream, lambda: read_told(place))
+
+        def ask(headers: dict[str, str]) -> Any:
+            with told(place):
+                return self.system.open(self._path(place), "rb", block_size=0, headers=headers)
+
+        return guarded(WebText(ask), lambda: read_told(place))
 
     def _path(self, place: str) -> str:
         return f"{place}?{self.query}" if self.query else place
