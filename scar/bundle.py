@@ -10,7 +10,7 @@ from typing import Any
 
 from scar import change as changes
 from scar.errors import InputError
-from scar.files import read_json, sha256, write_json
+from scar.files import read_json, refuse_url, sha256, write_json
 from scar.folders import held, new_folder, own_folder
 
 FORMAT = 1
@@ -93,6 +93,7 @@ class Bundle:
         """
         path = Path(path)
         if not path.is_dir():
+            refuse_url(path, "bundles")
             raise InputError(f"{path}: no such bundle; `scar train` makes one")
         changes.finish(path, MANIFEST)
         with held(path, shared=True):
@@ -238,6 +239,7 @@ def _facts(path: Path, known: Container[str]) -> dict[str, Any]:
 
 def refuse_foreign(path: Path) -> None:
     """Raise InputError for a folder that is not a bundle of ours: an overwrite must not take anything else along."""
+    refuse_url(path, "bundles")
     if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file():
         raise InputError(f"{path} is not empty and not a bundle: choose another --out")
 

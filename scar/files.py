@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +112,24 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"{path}: missing; {what}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}); {what}") from None
+
+
+def refuse_url(path: Path, what: str) -> None:
+    """Raise InputError where a URL was given for what is on this machine; `what` is that, in the plural."""
+    match = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path))  # a path has one slash of the two
+    if match and not path.parent.exists():
+        scheme, rest = match.groups()
+        raise InputError(
+            f"{scheme}://{rest.partition('?')[0]}: {what} are read and written on this machine: give a path, and copy "
+            "between it and the store"
+        )
+
+
+def require_folder(out: Path, what: str) -> None:
+    """Raise InputError where there is no folder for a file to be written; `what` is its content, in the plural."""
+    if not out.parent.is_dir():
+        refuse_url(out, what)
+        raise InputError(f"{out.parent}: no such folder for {what}")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

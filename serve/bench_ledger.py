@@ -1,27 +1,31 @@
 """What nothing lost costs: seconds to commit a chunk beside scoring it, and to go on with a run of many chunks.
 
-    python serve/bench_ledger.py POOL --ranker BUNDLE [--rows 4096] [--chunks 10000]
+    python serve/bench_ledger.py POOL --ranker BUNDLE [--rows 4096] [--chunks 10000] [--store]
 
 First the first rows of the pool are scored in chunks of the engine's own size, and one of these chunks is committed
 again and again: serialised, checksummed, written, synced, renamed, entered. Then a run of `--chunks` chunks of 16 rows
 is written, all but the last committed; `scar score` goes on with it, timed from its start to where it begins to score.
+With `--store` that run stands on an S3, which is moto's server, a process of its own on this machine (extra `dev`).
 """
 
 import argparse
 import json
+import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from scar.pools import find, rows_of
-from scar.runs import Disk, Plan
+from scar.runs import Disk, Folder, Plan, open_folder
 from scar.serving.answers import Scores
 from scar.serving.job import Job
 from scar.serving.ledger import digest
@@ -32,6 +36,7 @@ from scar.settings import Scoring
 
 TIMES = 30
 SMALL = 16
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def main() -> None:
@@ -44,10 +49,36 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4096, help="rows to score")
     parser.add_argument("--chunks", type=int, default=10_000, help="chunks of the run to go on with")
     parser.add_argument("--folder", help="where the runs are written: the disk that is measured")
+    parser.add_argument(
+        "--store", action="store_true", help="the run to go on with is on moto's S3, not on the disk"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        if arguments.store:
+            with store() as bucket:
+                resuming(Path(folder), open_folder(f"{bucket}/resumed"), arguments)
+            return
         committing(Path(folder), arguments.pool, arguments.ranker, arguments.rows)
-        resuming(Path(folder), arguments.pool, arguments.ranker, arguments.chunks)
+        resuming(Path(folder), Disk(Path(folder) / "resumed"), arguments)
+
+
+@contextmanager
+def store() -> Iterator[str]:
+    """Run moto's server beside this process, and give the URL of a bucket there."""
+    import boto3
+    from botocore.config import Config
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    os.environ |= {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            patient = Config(retries={"mode": "standard", "total_max_attempts": 10})  # until it listens
+            boto3.client("s3", config=patient).create_bucket(Bucket="bucket")
+            yield "s3://bucket"
+        finally:
+            server.terminate()
 
 
 def committing(folder: Path, pool: str, ranker: str, rows: int) -> None:
@@ -76,11 +107,11 @@ def committing(folder: Path, pool: str, ranker: str, rows: int) -> None:
     )
 
 
-def resuming(folder: Path, pool: str, ranker: str, chunks: int) -> None:
+def resuming(folder: Path, run: Folder, asked: argparse.Namespace) -> None:
     """Time how long it takes to go on with a run of many chunks."""
-    where = repeated_rows(folder / "many.jsonl", pool, chunks * SMALL)
+    chunks, ranker = asked.chunks, asked.ranker
+    where = repeated_rows(folder / "many.jsonl", asked.pool, chunks * SMALL)
     job = Job.of(str(where), ranker, None, Scoring(chunk_rows=SMALL))
-    run = Disk(folder / "resumed")
     plan = settle(run, job, "resume")
     for work in read_chunks(job.files, plan.chunks[:-1], job.reader):
         commit_scored(run, digest(plan.fingerprint), made_up(plan, work), ())

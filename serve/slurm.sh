@@ -9,7 +9,8 @@
 #
 #     sbatch --array=3 serve/slurm.sh POOL BUNDLE RUN 8 [the same flags, without --overwrite]
 #
-# The job that gathers waits for an array of which no task failed: once all are done, run `scar gather RUN` by hand.
+# The job that gathers waits for an array of which no task failed, else it is dropped: once all tasks are done, run
+# `scar gather RUN` by hand.
 #SBATCH --job-name=scar-score
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=8G
@@ -33,8 +34,9 @@ if [ -z "${SLURM_ARRAY_TASK_ID:-}" ]; then
     [ "$flag" = --overwrite ] || task+=("$flag") # the plan has begun the run anew, for all tasks
   done
   array="$(sbatch --parsable --array="1-$shards" "$0" "${task[@]}")"
-  sbatch --parsable --dependency="afterok:$array" --job-name=scar-gather --cpus-per-task=1 \
-    --wrap "scar gather $(printf '%q' "$run")"
+  # With several clusters the answer is `job;cluster`. A dependency that cannot come true would wait for ever.
+  sbatch --parsable --dependency="afterok:${array%%;*}" --kill-on-invalid-dep=yes --job-name=scar-gather \
+    --cpus-per-task=1 --wrap "scar gather $(printf '%q' "$run")"
   exit
 fi
 
@@ -49,6 +51,7 @@ while kill -0 "$scored" 2> /dev/null; do # a signal ended the wait, not the scor
   wait "$scored" || code=$?
 done
 if [ "$code" -eq 138 ]; then # 128 + SIGUSR1: out of time, not out of order
-  scontrol requeue "$SLURM_JOB_ID"
+  # Not SLURM_JOB_ID: one task of an array has that of the whole array, and would queue all tasks again.
+  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
 fi
 exit "$code"

@@ -2,11 +2,21 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
 from scar.errors import InputError
-from scar.files import atomic, read_json, refuse_existing, sha256, temp_of, write_json
+from scar.files import (
+    atomic,
+    read_json,
+    refuse_existing,
+    refuse_url,
+    require_folder,
+    sha256,
+    temp_of,
+    write_json,
+)
 from scar.folders import new_folder
 
 
@@ -134,6 +144,21 @@ def test_a_folder_never_takes_the_place_of_a_file(tmp_path):
     ):
         raise Accident
     assert (tmp_path / "pool.jsonl").read_text() == "mine"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a/k.jsonl", "https://host/k.jsonl?signature=hush"])
+def test_a_url_for_a_file_of_this_machine_is_told_as_it_was_typed(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=f"^{url.partition('?')[0]}: kept rows are .* on this machine"
+    ) as caught:
+        require_folder(Path(url), "kept rows")
+    assert "hush" not in str(caught.value)
+    refuse_url(Path("/no/s3:/k.jsonl"), "kept rows")
+    with pytest.raises(InputError, match="^/no: no such folder for kept rows"):
+        require_folder(Path("/no/k.jsonl"), "kept rows")
+    (tmp_path / "s3:" / "a").mkdir(parents=True)  # odd, but a folder
+    require_folder(Path("s3:/a/k.jsonl"), "kept rows")
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path):

@@ -39,7 +39,7 @@ LIGHT_DOORS = [
     "scar.cli",
 ]
 LAYERS = (
-    {"records", "errors", "settings", "files", "folders", "change", "bundle", "tokens", "ranks"},
+    {"records", "errors", "settings", "files", "folders", "change", "bundle", "tokens", "ranks", "stages"},
     {"formats", "encoding", "evaluation", "calibration", "card", "original"},
     {"pools", "runs"},
     {"selection", "rules", "tiers", "inspection"},

@@ -37,7 +37,7 @@ else
   for task in $(seq "$array"); do
     SLURM_JOB_ID=7$task SLURM_ARRAY_TASK_ID=$task SLURM_ARRAY_TASK_COUNT=$array bash "$@" > /dev/null
   done
-  echo 7
+  echo "7;cluster"
 fi
 """
 
@@ -88,7 +88,7 @@ def test_an_array_of_three_scores_and_gathers_what_one_process_would(slurm, bund
     assert main(["score", str(pool), "--ranker", str(bundle), "--out", str(alone), "--chunk_rows", "4"]) == 0
     assert files(run) == files(alone) and (run / "run.json").exists()
     first, second = slurm.read_text().splitlines()
-    assert "--array=1-3" in first and "--dependency=afterok:7" in second
+    assert "--array=1-3" in first and "--dependency=afterok:7 --kill-on-invalid-dep=yes" in second
 
 
 @pytest.mark.slow
@@ -130,7 +130,8 @@ def test_a_task_that_runs_out_of_time_stops_and_is_queued_again(slurm, bundle, t
     pool, run = write_jsonl(tmp_path / "a.jsonl", pool_rows(3000)), tmp_path / "run"
     flags = ["--chunk_rows", "4"]
     assert main(["plan", str(pool), "--ranker", str(bundle), "--out", str(run), *flags]) == 0
-    task = {"SLURM_JOB_ID": "71", "SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "1"}
+    # The job of one task of an array has the array's own number.
+    task = {"SLURM_JOB_ID": "71", "SLURM_ARRAY_JOB_ID": "71", "SLURM_ARRAY_TASK_ID": "1"}
     script = subprocess.Popen(
         ["bash", SLURM, pool, bundle, run, "1", *flags],
         env={**os.environ, **task},
@@ -144,7 +145,7 @@ def test_a_task_that_runs_out_of_time_stops_and_is_queued_again(slurm, bundle, t
     script.send_signal(signal.SIGUSR1)  # to the shell alone, as --signal=B: has it
     _, told = script.communicate(timeout=30)
     assert script.returncode == 128 + signal.SIGUSR1 and "stopped by SIGUSR1" in told
-    assert slurm.read_text() == "scontrol requeue 71\n"
+    assert slurm.read_text() == "scontrol requeue 71_1\n"
     assert 4 <= len(list((run / "ledger").iterdir())) < 750
 
 

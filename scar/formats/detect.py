@@ -35,10 +35,14 @@ def _told(
     rows: Sequence[Row], wanted: str, columns: Mapping[str, str], file: str, lines: Sequence[int]
 ) -> Layout:
     layouts = candidates(wanted, columns)
-    fitting = (
-        (n, next((layout for layout in layouts if layout.fits(row)), None)) for n, row in enumerate(rows)
-    )
-    found = [(number, layout) for number, layout in fitting if layout]
+    # Columns of a row -> the layouts that have theirs among them: in most files all rows have the same.
+    likely: dict[tuple[str, ...], list[Layout]] = {}
+    found = []
+    for number, row in enumerate(rows):
+        if (names := tuple(row)) not in likely:
+            likely[names] = [layout for layout in layouts if layout.has(row)]
+        if layout := next((layout for layout in likely[names] if layout.fits(row)), None):
+            found.append((number, layout))
     if not found:
         return _weakly(rows, layouts, file, lines)
     one, first = found[0]

@@ -114,7 +114,8 @@ class RowReader:
             first = FirstRows.of(file)
             layout = self.layouts[file.name] = first.layout(file, reading)
             self.columns[file.name] = list(dict.fromkeys(key for row in first.rows for key in row))
-            parts |= {item.part for row in first.rows for item in formats.expand(row, layout, NOWHERE)}
+            if layout.several:
+                parts |= {item.part for row in first.rows for item in formats.expand(row, layout, NOWHERE)}
             # In a longer file a column may come later, or a tier.
             whole, told = whole and first.whole, told and (first.whole or layout.name != "tiers")
         if whole:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from scar.errors import InputError, RunError
 from scar.pools.guarded import guarded
 from scar.pools.places import COLUMNAR, SUFFIXES, PoolFile, kind_of, told_apart
+from scar.pools.web import WebText
 
 _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "sha256")
 """What stores call the mark that changes with a file's content."""
@@ -66,12 +67,15 @@ class Web(Remote):
     """What the server wants behind the path, such as a signature; it is never shown."""
 
     def open(self, place: str) -> IO[bytes]:
-        """Open a file; a text comes as one stream, for many servers give no part of a file."""
+        """Open a file; a text comes as one stream from where it is begun, for many servers give no part of a file."""
         if kind_of(place) in COLUMNAR.values():
             return super().open(place)
-        with told(place):
-            stream = self.system.open(self._path(place), "rb", block_size=0)
-        return guarded(stream, lambda: read_told(place))
+
+        def ask(headers: dict[str, str]) -> Any:
+            with told(place):
+                return self.system.open(self._path(place), "rb", block_size=0, headers=headers)
+
+        return guarded(WebText(ask), lambda: read_told(place))
 
     def _path(self, place: str) -> str:
         return f"{place}?{self.query}" if self.query else place
@@ -96,9 +100,7 @@ def find_remote(url: str) -> list[PoolFile]:
         with told(url):
             system, path = url_to_fs(url)
     except ImportError as error:
-        raise InputError(
-            f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})"
-        ) from None
+        raise missing(scheme, error) from None
     if scheme in ("http", "https"):
         return [_on_the_web(url, system)]
     with told(url):
@@ -117,6 +119,13 @@ def find_remote(url: str) -> list[PoolFile]:
         for p in paths
         if (kind := kind_of(p))
     ]
+
+
+def missing(scheme: str, error: ImportError) -> InputError:
+    """Make the error for a store whose client is not installed: the extra brings those of S3, GCS and the web."""
+    if scheme in ("s3", "s3a", "gs", "gcs", "http", "https"):
+        return InputError(f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})")
+    return InputError(f"{scheme}:// needs a package that no extra of ours brings ({error})")
 
 
 def _on_the_web(url: str, system: Any) -> PoolFile:

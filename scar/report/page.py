@@ -11,7 +11,7 @@ from typing import Any
 
 import scar
 from scar.errors import InputError
-from scar.files import atomic, refuse_existing, refuse_input
+from scar.files import atomic, refuse_existing, refuse_input, require_folder
 from scar.pools import Place
 from scar.report.facts import Facts
 from scar.report.gather import Gathered, gather
@@ -67,8 +67,7 @@ def report(
 def _check(out: Path, place: str, *, overwrite: bool) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out}: a report is an .html file")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder for the report")
+    require_folder(out, "reports")
     if out.is_dir():
         raise InputError(f"{out} is a folder; the report goes to a file")
     refuse_existing(out, overwrite=overwrite)

@@ -48,7 +48,8 @@ def conditional(system: Any, place: str) -> Conditional:
     if protocol not in kinds:
         raise InputError(
             f"{place}: a run folder needs a store that can refuse a PUT (If-None-Match, If-Match), so that it has one "
-            f"writer, and {protocol}:// is not known to: choose s3:// or a path for --out"
+            f"writer, and {protocol}:// is not known to: choose s3:// or a path for --out; once the run is finished it "
+            f"can be copied to {protocol}://, and `scar select` reads it there"
         )
     return kinds[protocol](system)
 

@@ -3,7 +3,9 @@
 A record's embedding has length 1; one that was set aside has NaN everywhere.
 """
 
-from collections.abc import Iterator
+import io
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +22,8 @@ from scar.runs.plan import Plan
 
 BLOCK = 8192
 """Embeddings that are taken at once."""
+AT_ONCE = 16
+"""Files that are fetched together from a store."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,12 @@ class Embeddings:
                 f"{folder.place}: it has no embeddings, which this rule needs: score the pool with --embeddings"
             )
         entries = folder.read_all([entry_name(chunk.index) for chunk in plan.chunks])
-        return cls(
-            tuple(_part(folder, chunk.index, raw) for chunk, raw in zip(plan.chunks, entries, strict=True))
-        )
+        records = [
+            _records(folder, chunk.index, raw) for chunk, raw in zip(plan.chunks, entries, strict=True)
+        ]
+        if isinstance(folder, Disk):
+            return cls(tuple(_part(folder, index, count) for index, count in enumerate(records)))
+        return cls((_fetched(folder, records),))
 
     @classmethod
     def of_array(cls, array: NDArray[Any]) -> "Embeddings":
@@ -107,12 +114,19 @@ class Embeddings:
 
 def wrong_part(folder: Folder, index: int, records: int) -> str | None:
     """Say what is wrong with a chunk's embeddings, of so many records; None where they are whole."""
-    name = embeddings_name(index)
     try:
-        with folder.open(name) as stream:
-            shape = _shape(stream)
+        with folder.open(embeddings_name(index)) as stream:
+            return _wrong(stream, index, records)
     except FileNotFoundError:
+        return _wrong(None, index, records)
+
+
+def _wrong(stream: IO[bytes] | None, index: int, records: int) -> str | None:
+    name = embeddings_name(index)
+    if stream is None:
         return f"{name} is missing"
+    try:
+        shape = _shape(stream)
     except (ValueError, EOFError) as error:
         return f"{name} cannot be read: {error}"
     return None if shape[0] == records else f"{name} holds {shape[0]} embeddings, the chunk {records} records"
@@ -131,15 +145,38 @@ def _shape(stream: IO[bytes]) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _part(folder: Folder, index: int, entry: bytes | None) -> Part:
-    name = embeddings_name(index)
-    if wrong := wrong_part(folder, index, _records(folder, index, entry)):
-        raise InputError(f"{folder.place}: {wrong}: `scar verify {folder.place}` makes it anew")
-    with folder.open(name) as stream:
-        # What comes from a store is held.
-        if not isinstance(folder, Disk):
-            return np.asanyarray(np.lib.format.read_array(stream, allow_pickle=False))
+def _part(folder: Disk, index: int, records: int) -> Mapped:
+    if wrong := wrong_part(folder, index, records):
+        raise _damaged(folder, wrong)
+    with folder.open(name := embeddings_name(index)) as stream:
         return Mapped(folder.path / name, _shape(stream))
+
+
+def _fetched(folder: Folder, records: Sequence[int]) -> NDArray[np.float16]:
+    """Fetch the embeddings of a store's chunks into a file of this machine that has no name, and map it."""
+    widths = set()
+    with tempfile.TemporaryFile() as file:
+        for start in range(0, len(records), AT_ONCE):
+            indices = range(start, min(start + AT_ONCE, len(records)))
+            found = folder.read_all([embeddings_name(index) for index in indices])
+            for index, raw in zip(indices, found, strict=True):
+                stream = None if raw is None else io.BytesIO(raw)
+                if wrong := _wrong(stream, index, records[index]):
+                    raise _damaged(folder, wrong)
+                assert stream
+                stream.seek(0)
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+                widths.add(array.shape[1])
+                file.write(array.tobytes())
+        if len(widths) != 1:
+            raise InputError(f"{folder.place}: embeddings of several widths: {sorted(widths)}")
+        shape = (sum(records), widths.pop())
+        file.flush()
+        return np.memmap(file, np.float16, "r", shape=shape) if shape[0] else np.empty(shape, np.float16)
+
+
+def _damaged(folder: Folder, wrong: str) -> InputError:
+    return InputError(f"{folder.place}: {wrong}: `scar verify {folder.place}` makes it anew")
 
 
 def _records(folder: Folder, index: int, entry: bytes | None) -> int:

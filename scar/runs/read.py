@@ -1,15 +1,21 @@
 """Read the scores of a run back, a chunk at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
-from scar.runs.folder import Folder
+from scar.runs.folder import Disk, Folder
 from scar.runs.names import PLAN, RUN, data_name
 from scar.runs.plan import Plan
+from scar.stages import map_ahead
+
+AHEAD = 16
+"""Chunks of a store that are read together."""
 
 
 def finished(folder: Folder) -> bool:
@@ -50,17 +56,27 @@ def _opened(folder: Folder, index: int) -> Iterator[pq.ParquetFile]:
 
 def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the named columns of the sidecar, one chunk at a time, in order."""
-    for chunk in plan.chunks:
-        with _opened(folder, chunk.index) as file:
-            there = file.schema_arrow.names
-            missing = [column for column in columns if column not in there]
-            if missing:
-                raise InputError(
-                    f"{folder.place}: no column {missing[0]!r} in the scores; there are: {', '.join(there)}. "
-                    f"Columns of the pool must be carried: scar score --carry {missing[0]}"
-                )
-            table = file.read(columns=list(columns), use_threads=False)
-        yield table
+    tables = partial(_columns, folder, list(columns))
+    indices = [chunk.index for chunk in plan.chunks]
+    return map(tables, indices) if isinstance(folder, Disk) else _ahead(tables, indices)
+
+
+def _columns(folder: Folder, columns: list[str], index: int) -> pa.Table:
+    with _opened(folder, index) as file:
+        there = file.schema_arrow.names
+        missing = [column for column in columns if column not in there]
+        if missing:
+            raise InputError(
+                f"{folder.place}: no column {missing[0]!r} in the scores; there are: {', '.join(there)}. "
+                f"Columns of the pool must be carried: scar score --carry {missing[0]}"
+            )
+        return file.read(columns=columns, use_threads=False)
+
+
+def _ahead(read: Callable[[int], pa.Table], indices: Sequence[int]) -> Iterator[pa.Table]:
+    """Read chunks of a store, several at a time: each waits for some answers of it."""
+    with ThreadPoolExecutor(AHEAD) as threads:
+        yield from map_ahead(threads, read, indices, AHEAD)
 
 
 def schema_of(folder: Folder, plan: Plan) -> pa.Schema:

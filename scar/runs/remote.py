@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from scar.errors import InputError, RunError
 from scar.pools.guarded import guarded
-from scar.pools.remote import client_errors
+from scar.pools.remote import client_errors, missing
 from scar.runs import lease as leases
 from scar.runs.conditional import Conditional, Stored, conditional
 from scar.runs.folder import Listed
@@ -40,9 +40,7 @@ def open_remote(url: str) -> "Remote":
 
         system, path = url_to_fs(url.rstrip("/"), **_options(scheme))
     except ImportError as error:
-        raise InputError(
-            f"{scheme}:// needs the remote extra: pip install 'scar-rank[remote]' ({error})"
-        ) from None
+        raise missing(scheme, error) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{url}: not to be had: {error}") from None
     return Remote(url.rstrip("/"), system, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scar.errors import InputError
-from scar.files import refuse_existing
+from scar.files import refuse_existing, require_folder
 from scar.pools import FileFacts, Place, PoolFile, find
 from scar.selection.why.folder import refuse_foreign
 from scar.selection.writing import SUFFIXES, check_types
@@ -31,8 +31,7 @@ def check_output(out: Path, output: Output, pool: Sequence[PoolFile] = ()) -> No
     """Refuse an output that cannot be written, before anything long is done."""
     if not out.name.endswith(SUFFIXES):
         raise InputError(f"{out}: the kept rows go to {', '.join(SUFFIXES)}")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder for the kept rows")
+    require_folder(out, "kept rows")
     if not os.access(out.parent, os.W_OK):
         raise InputError(f"{out.parent}: no permission to write the kept rows there")
     refuse_existing(out, overwrite=output.overwrite)

@@ -14,7 +14,7 @@ from scar.calibration import Calibration, Temperature, expected_calibration_erro
 from scar.card import write_card
 from scar.errors import InputError, RunError
 from scar.evaluation import evaluate, evaluate_judged, judgement_of, preferred
-from scar.files import read_json, refuse_existing, write_json
+from scar.files import read_json, refuse_existing, require_folder, write_json
 from scar.pools import digest, read_judged, read_tiers
 from scar.records import Judged, Record, SetAside, Tiers
 from scar.serving.scorer import Scorer
@@ -40,8 +40,7 @@ def evaluate_bundle(
     """
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
-        if not out.parent.is_dir():
-            raise InputError(f"{out.parent}: no such folder for the figures")
+        require_folder(out, "figures")
     scorer = Scorer.load(bundle, scoring)
     measured = _by_tiers if scorer.bundle.kind == "style" else _by_judgement
     data = {"file": file.name, "sha256": digest(file)}

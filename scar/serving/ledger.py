@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -165,16 +167,20 @@ def entries(folder: Folder, plan: Plan, indices: Sequence[int]) -> Iterator[tupl
         yield index, Entry.read(content, index, fingerprint)
 
 
-def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None) -> Done:
+def done(folder: Folder, plan: Plan, indices: Iterable[int] | None = None, stop: Event | None = None) -> Done:
     """Say which chunks, of all or of some, are done: those with an entry whose files are there in full size.
 
-    Nothing is hashed: that is what `scar verify` does.
+    Nothing is hashed: that is what `scar verify` does. `stop` is set where nobody waits for the answer any more.
     """
-    sizes = {name: file.bytes for room in plan.rooms for name, file in folder.listing(room).items()}
+    with ThreadPoolExecutor(len(plan.rooms)) as threads:
+        rooms = list(threads.map(folder.listing, plan.rooms))
+    sizes = {name: file.bytes for room in rooms for name, file in room.items()}
     wanted = range(len(plan.chunks)) if indices is None else list(indices)
     there, counts = [], Counts()
     # A chunk without its files needs no entry to be read.
     for index, entry in entries(folder, plan, [n for n in wanted if data_name(n) in sizes]):
+        if stop and stop.is_set():
+            break
         if entry and all(sizes.get(name) == file["bytes"] for name, file in entry.files.items()):
             there.append(index)
             counts.add(entry.counts)

@@ -19,8 +19,8 @@ from scar.serving.answers import Scores
 from scar.serving.crew import Crew, Said, Tokens
 from scar.serving.engines import Batch
 from scar.serving.sidecar import Item
-from scar.serving.stages import map_ahead, read_ahead
 from scar.serving.vectors import finite
+from scar.stages import map_ahead, read_ahead
 
 READ_AHEAD = 2
 """Chunks that wait for the next stage."""

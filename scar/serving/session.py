@@ -10,9 +10,10 @@ from scar.errors import RunError
 from scar.pools import Chunk
 from scar.pools.places import Local
 from scar.runs import Folder, Plan, Shard
+from scar.serving.before import before
 from scar.serving.engines import versions
 from scar.serving.job import Job
-from scar.serving.ledger import Counts, commit, digest, done
+from scar.serving.ledger import Counts, commit, digest
 from scar.serving.pipeline import Failed, Meter, Scored, Threads, read_chunks, where
 from scar.serving.report import RunReport, Watch
 from scar.serving.sidecar import count, laid_out, table, with_scores
@@ -35,24 +36,30 @@ class Session:
     def score(self, shard: Shard | None = None) -> RunReport:
         """Score what is left of the run, or of a shard of it."""
         chunks = shard.of_chunks(self.plan.chunks) if shard else self.plan.chunks
-        had = done(self.folder, self.plan, [chunk.index for chunk in chunks])
-        left = [chunk for chunk in chunks if chunk.index not in had.chunks]
-        if had.chunks and left:
-            log.info("going on: %d of %d chunks are done", len(had.chunks), len(chunks))
-        self.watch.start(sum(chunk.rows for chunk in chunks), had.counts.rows)
-        started, rows, before = time.perf_counter(), Counts(), had.counts.rows
-        rows.add(had.counts)
-        meter = self._score(left, rows)
+        with before(self.folder, self.plan, chunks) as had:
+            left = [chunk for chunk in chunks if chunk.index not in had.chunks]
+            if had.chunks and left:
+                log.info("going on: %d of %d chunks are done", len(had.chunks), len(chunks))
+            self.watch.start(sum(chunk.rows for chunk in chunks), had.counts.rows)
+            started, counts = time.perf_counter(), Counts()
+            counts.add(had.counts)
+            meter = self._score(left, counts)
+            scored = time.perf_counter()
+            lost = had.lost(counts)
+            started += time.perf_counter() - scored  # to wait is not to score
+            if again := [chunk for chunk in chunks if chunk.index in lost]:
+                log.warning("%d chunks that have an entry are not whole: they are scored again", len(again))
+                meter.add(self._score(again, counts))
         seconds = time.perf_counter() - started
         choice = {scorer.name: asdict(scorer.choice) for scorer in self.job.scorers}
         return RunReport(
             self.folder.place,
-            rows,
+            counts,
             seconds,
-            rows.rows - before,
+            sum(chunk.rows for chunk in (*left, *again)),
             meter.padding,
             choice,
-            already=shard is not None and not left,
+            already=shard is not None and not (left or again),
             versions=versions(),
             shard=shard,
             batch_tokens=meter.batch_tokens,

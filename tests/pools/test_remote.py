@@ -13,7 +13,7 @@ import pytest
 
 from scar.cli import main
 from scar.errors import InputError, RunError
-from scar.pools import find, read_pool, recorded
+from scar.pools import cut, find, read_chunks, read_pool, recorded
 from tests.files import csv_of, lines_of
 from tests.make import pool_rows, read_jsonl, write_jsonl
 from tests.pools.blocked import refused
@@ -200,6 +200,12 @@ def test_without_the_client_of_a_store_the_extra_is_named(module):
     )
 
 
+def test_a_store_whose_client_no_extra_brings_is_told_so():
+    assert "az:// needs a package that no extra of ours brings" in refused(
+        "az://b/a.jsonl", without=["adlfs"]
+    )
+
+
 @pytest.fixture
 def web(tmp_path):
     """A plain web server that knows no ranges and wants a signature; gives its folder and address."""
@@ -237,6 +243,42 @@ def test_a_signed_web_address_is_read_as_a_stream_and_its_signature_stays_out(we
     assert (file.name, file.place) == (name, f"{address}/{name}")
     assert recorded(url, [file]) == (f"{address}/{name}",)
     assert [item.response for item in read_pool(url)] == [row["response"] for row in rows]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_text_on_the_web_is_begun_where_a_chunk_begins(ranges):
+    rows, asked, sent = pool_rows(3000), [], []
+    body = lines_of(rows)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+
+        def do_GET(self):
+            part = self.headers["Range"]
+            first = int(part.removeprefix("bytes=").removesuffix("-")) if part and ranges else 0
+            asked.append(part)
+            sent.append(len(body) - first)
+            self.send_response(206 if first else 200)
+            self.send_header("Content-Length", str(len(body) - first))
+            self.end_headers()
+            self.wfile.write(body[first:])
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        files = find(f"http://127.0.0.1:{httpd.server_port}/a.jsonl")
+        _, chunks = cut(files, 500)
+        asked.clear(), sent.clear()
+        told = [row.decode() for _, some in read_chunks(files, chunks[4:]) for row in some]
+        httpd.shutdown()
+    assert told == rows[2000:]
+    assert asked == [f"bytes={chunks[4].offset}-"]
+    assert sent == [len(body) - (chunks[4].offset if ranges else 0)]
 
 
 def test_a_web_address_without_a_file_is_named(web):

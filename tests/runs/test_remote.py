@@ -312,7 +312,7 @@ def test_a_store_without_conditions_that_are_known_is_refused():
     class Other:
         protocol = ("gs", "gcs")
 
-    with pytest.raises(InputError, match="gs:// is not known to"):
+    with pytest.raises(InputError, match="gs:// is not known to: choose s3:// or a path"):
         remotes.Remote("gs://bucket/run", Other(), "bucket/run").hold().__enter__()
 
 

@@ -319,6 +319,12 @@ def test_a_run_on_a_store_has_the_same_embeddings(pool, bundle, by_encoder, whol
     np.testing.assert_array_equal(there.take(some), here.take(some))
     np.testing.assert_array_equal(here.take(some), vectors(whole)[some].astype(np.float32))
     assert verify(place).damaged == ()
+    good = folder.open(embeddings_name(1)).read()
+    with folder.writing(embeddings_name(1)) as stream:
+        stream.write(good[:200] + bytes([good[200] ^ 1]) + good[201:])
+    assert [each.chunk for each in verify(place).damaged] == [1]
+    assert main(["verify", place]) == 0
+    assert folder.open(embeddings_name(1)).read() == good and verify(place).damaged == ()
 
 
 def test_an_actor_of_a_cluster_embeds_as_the_driver_would(pool, bundle, by_encoder, whole, tmp_path):

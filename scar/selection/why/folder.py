@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from scar.errors import InputError
-from scar.files import sha256
+from scar.files import refuse_url, sha256
 from scar.runs import Folder, Plan, read_columns, sidecar_columns
 from scar.selection.rules import NOBODY, Selection
 from scar.selection.scored import Scored
@@ -95,6 +95,7 @@ class KeptFolder:
         """Open it. InputError where there is no manifest, or a file is not the one that it was written for."""
         kept = Path(kept)
         if not kept.is_file():
+            refuse_url(kept, "kept rows")
             raise InputError(f"{kept}: no such file; give what `scar select` or `scar filter` wrote to --out")
         if not why_folder(kept).is_dir():
             raise InputError(

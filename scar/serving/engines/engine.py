@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scar.serving.stages import map_ahead
+from scar.stages import map_ahead
 
 Batch = Callable[[int, int], None]
 """Told after every batch: real tokens, and tokens with padding."""

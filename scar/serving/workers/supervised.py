@@ -11,12 +11,12 @@ from queue import SimpleQueue
 
 from scar.errors import RunError
 from scar.serving.pipeline import READ_AHEAD, Failed, Meter, Scored, Work, refuse_non_finite, where
-from scar.serving.stages import map_ahead, read_ahead
 from scar.serving.workers.messages import Answer, Done
 from scar.serving.workers.pieces import Piece, joined, joined_rows, too_many, without
 from scar.serving.workers.process import Died, Hung, Lost, Process
 from scar.serving.workers.shares import Share
 from scar.serving.workers.worker import Specs, Task
+from scar.stages import map_ahead, read_ahead
 
 log = logging.getLogger("scar")
 RETRIES = 3

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from scar.errors import GateError, InputError
-from scar.files import atomic, refuse_existing
+from scar.files import atomic, refuse_existing, refuse_url
 from scar.folders import new_folder
 from scar.pools import Place, digest
 from scar.runs import PLAN
@@ -119,6 +119,7 @@ def _exported(bundle: Path) -> str:
 
 def _refuse_foreign(out: Path) -> None:
     """Raise InputError for a folder that is not ours: an overwrite must not take anything else along."""
+    refuse_url(out, "folders of a training")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out is a folder")
     inside = {path.name for path in out.iterdir()} if out.is_dir() else set()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scar.errors import InputError
-from scar.serving.stages import map_ahead, read_ahead
+from scar.stages import map_ahead, read_ahead
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
