@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
@@ -17,6 +16,7 @@ from scar.pools.places import Local, PoolFile
 from scar.pools.rows import ArrowRow
 from scar.pools.source import damage
 from scar.pools.start import BEGIN, Start
+from scar.pools.weight import weigh
 from scar.records import Address, Reason, SetAside
 
 BATCH_ROWS = 1024
@@ -64,21 +64,6 @@ def _values(batch: pa.RecordBatch, addresses: list[Address]) -> Iterator[dict[st
     except (ValueError, OverflowError):
         for n, address in enumerate(addresses):
             yield _value(spelled.slice(n, 1), address)
-
-
-def weigh(batch: pa.RecordBatch) -> int:
-    """Give about how many bytes the values of a batch take: one of a dictionary is counted where it stands."""
-    return int(batch.nbytes) + sum(_repeated(column) for column in batch.columns)
-
-
-def _repeated(column: pa.Array) -> int:
-    if not pa.types.is_dictionary(column.type) or not len(column):
-        return 0
-    words = column.dictionary
-    if not (pa.types.is_string(words.type) or pa.types.is_large_string(words.type)):
-        return 0
-    used = pc.sum(pc.binary_length(words).take(column.indices)).as_py() or 0
-    return int(used) - int(words.nbytes)
 
 
 def _value(one: pa.RecordBatch, address: Address) -> dict[str, Any] | SetAside:
