@@ -7,7 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scar.pools import cut, find
+from scar.errors import InputError
+from scar.pools import cut, find, read_pool
+from scar.records import Reason
+from scar.serving.engines.machine import peak_memory
 from tests.pools.made import ROW
 from tests.security.bounded import read
 
@@ -133,6 +136,50 @@ def test_a_dictionary_of_a_column_of_that_type_is_not_held_for_each_row(tmp_path
     for path in (table(tmp_path / "a.parquet", columns), tmp_path / "a.arrow"):
         told = read(path, rows=60)
         assert told["error"] is None and told["rows"] >= 60 and told["mib"] < 1500
+
+
+REFERENCES = 100_000
+WORD = pa.DictionaryArray.from_arrays(pa.array([0] * REFERENCES, pa.int32()), ["x" * MIB])
+ENDS = [0, REFERENCES, REFERENCES, REFERENCES]
+NESTED = {
+    "list": pa.ListArray.from_arrays(ENDS, WORD),
+    "map": pa.MapArray.from_arrays(ENDS, pa.array(range(REFERENCES)), WORD),
+    "struct in a list": pa.ListArray.from_arrays(ENDS, pa.StructArray.from_arrays([WORD], ["a"])),
+    "list of lists": pa.ListArray.from_arrays([0, 1, 1, 1], pa.ListArray.from_arrays([0, REFERENCES], WORD)),
+}
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip"])
+@pytest.mark.parametrize("name", NESTED)
+def test_a_list_of_a_text_that_is_written_once_is_refused_before_it_is_held(name, codec, tmp_path):
+    """100 GB of text in one row, in 50 kB."""
+    columns = {"instruction": ["i"] * 3, "response": ["r"] * 3, "more": NESTED[name]}
+    path = table(tmp_path / "a.parquet", columns, store_schema=False, compression=codec)
+    assert path.stat().st_size < MIB
+    with pytest.raises(InputError, match=r"a\.parquet: 3 neighbouring rows hold lists of 100,\d\d\d MiB"):
+        list(read_pool(path))
+    assert peak_memory() < 2 << 30
+
+
+@pytest.mark.parametrize("name", [*NESTED, "view", "nulls"])
+def test_a_row_of_an_arrow_file_that_is_written_once_and_stands_often_is_set_aside(name, tmp_path):
+    arrays = {
+        "view": pa.ListViewArray.from_arrays([0, 0, 0], [1 << 16, 1, 1], pa.array(["x" * 2000] * (1 << 16))),
+        "nulls": pa.LargeListArray.from_arrays([0, 1 << 30, 1 << 30, 1 << 30], pa.nulls(1 << 30)),
+    }
+    columns = pa.table({"instruction": ["i"] * 3, "response": ["r"] * 3, "more": (NESTED | arrays)[name]})
+    with pa.ipc.new_stream(tmp_path / "a.arrow", columns.schema) as writer:
+        writer.write_table(columns)
+    first, *others = read_pool(tmp_path / "a.arrow")
+    assert first.reason is Reason.TOO_LONG and [item.response for item in others] == ["r", "r"]
+
+
+def test_lists_of_texts_that_are_usual_are_read(tmp_path):
+    """A text that stands in every row, beside others; in a dictionary of 2 MB, and too much for it."""
+    rows = [["the same"] * 3 + [str(n) * 100] for n in range(30_000)]
+    columns = {"instruction": ["i"] * 30_000, "response": ["r"] * 30_000, "more": rows}
+    items = read_pool(table(tmp_path / "a.parquet", columns, dictionary_pagesize_limit=2 * MIB))
+    assert sum(1 for _ in items) == 30_000
 
 
 def test_a_value_that_is_too_long_is_its_own_rows_fault(tmp_path):
