@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -10,20 +11,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from scar.errors import InputError
 from scar.files import sha256
+from scar.pools.pages import groups
+from scar.pools.source import damage
 from scar.runs import Folder, Plan, read_columns, sidecar_columns
 from scar.selection.rules import NOBODY, Selection
 from scar.selection.scored import Scored
 from scar.selection.why.manifest import MANIFEST, Manifest
 
 ENDING = ".why"
+_MOST = 2**62
 RECORDS = "records.parquet"
 SCORE, RANK, STAGE, CROWDED_BY = "scar_score", "scar_rank", "scar_stage", "scar_crowded_by"
 _TYPES = {SCORE: pa.float32(), RANK: pa.int64(), STAGE: pa.int16(), CROWDED_BY: pa.int64()}
+_OURS = _TYPES | {"row": pa.int64(), "line": pa.int64()}
+_TEXTS = ("part", "file", "reason")
 
 
 def why_folder(kept: str | Path) -> Path:
@@ -83,6 +90,64 @@ def _outcome(scored: Scored, selection: Selection) -> dict[str, pa.Array]:
     }
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    with damage(str(path)), open(path, "rb") as stream:
+        groups(stream)
+        stream.seek(0)
+        with pq.ParquetFile(stream) as file:
+            yield file
+
+
+def _check_records(path: Path, manifest: Manifest) -> None:
+    """Raise InputError where the table has not the columns that `write_records` writes, or leads out of itself."""
+    with _opened(path) as file:
+        schema, records, stages = file.schema_arrow, file.metadata.num_rows, len(manifest.stages)
+        wrong = [name for name, kind in _OURS.items() if _type(schema, name) != kind]
+        tokens = [f"{ranker}_tokens" for ranker in manifest.rankers]
+        wrong += [name for name in tokens if name in schema.names and not _is_whole(_type(schema, name))]
+        wrong += [name for name in _TEXTS if not _is_text(_type(schema, name))]
+        wrong += [name for name in schema.names if name not in _OURS and not _is_plain(_type(schema, name))]
+        if wrong:
+            raise InputError(
+                f"{path}: damaged: the column {wrong[0]!r} is missing, or of another type; select again"
+            )
+        rows, kept = manifest.counts.get("rows", 0), manifest.kept["records"]
+        limits = {"row": rows, "line": _MOST, STAGE: stages, CROWDED_BY: records, RANK: kept + 1}
+        for number in range(file.num_row_groups):
+            found = file.read_row_group(number, columns=list(limits), use_threads=False)
+            for name, most in limits.items():
+                column = found.column(name)
+                least, last = (pc.min_max(column)[which].as_py() for which in ("min", "max"))
+                if not 0 <= (least or 0) <= (last or 0) < most or (
+                    name in ("row", "line") and column.null_count
+                ):
+                    raise InputError(f"{path}: damaged: {name} from {least} to {last}; select again")
+    if records != manifest.records["records"]:
+        raise InputError(
+            f"{path}: {records} records, {manifest.records['records']} were selected from; select again"
+        )
+
+
+def _type(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """Give the type of a column that is there once."""
+    places = schema.get_all_field_indices(name)
+    return schema.types[places[0]] if len(places) == 1 else None
+
+
+def _is_text(kind: pa.DataType | None) -> bool:
+    return kind is not None and pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+def _is_whole(kind: pa.DataType | None) -> bool:
+    return kind is not None and bool(pa.types.is_signed_integer(kind))
+
+
+def _is_plain(kind: pa.DataType | None) -> bool:
+    floating = kind is not None and pa.types.is_floating(kind)
+    return floating or _is_whole(kind) or _is_text(kind) or kind == pa.bool_()
+
+
 @dataclass(frozen=True)
 class KeptFolder:
     """A kept file with what stands beside it."""
@@ -105,6 +170,7 @@ class KeptFolder:
         for path, facts in ((kept, manifest.kept), (why_folder(kept) / RECORDS, manifest.records)):
             if not path.is_file() or sha256(path) != facts["sha256"]:
                 raise InputError(f"{path}: not the file that was selected; select again with --overwrite")
+        _check_records(why_folder(kept) / RECORDS, manifest)
         return cls(kept, manifest)
 
     @cached_property
@@ -114,9 +180,11 @@ class KeptFolder:
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield columns of the table, a chunk of records at a time, in the pool's order."""
-        with pq.ParquetFile(why_folder(self.kept) / RECORDS) as file:
+        with _opened(why_folder(self.kept) / RECORDS) as file:
             for number in range(file.num_row_groups):
-                yield file.read_row_group(number, columns=list(columns), use_threads=False)
+                table = file.read_row_group(number, columns=list(columns), use_threads=False)
+                table.validate(full=True)  # a text that is not UTF-8
+                yield table
 
     def column(self, name: str) -> NDArray[Any]:
         """Give a column of numbers, shape (records,); NaN for null in floats, -1 in whole numbers."""
@@ -127,7 +195,7 @@ class KeptFolder:
 
     def record(self, number: int) -> Mapping[str, Any]:
         """Give all that the table says of a record."""
-        with pq.ParquetFile(why_folder(self.kept) / RECORDS) as file:
+        with _opened(why_folder(self.kept) / RECORDS) as file:
             for group in range(file.num_row_groups):
                 size = file.metadata.row_group(group).num_rows
                 if number < size:
