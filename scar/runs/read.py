@@ -10,6 +10,7 @@ from scar.errors import InputError
 from scar.runs.folder import Folder
 from scar.runs.names import PLAN, RUN, data_name
 from scar.runs.plan import Plan
+from scar.runs.types import MOST, out_of_range, wrong_column
 
 
 def finished(folder: Folder) -> bool:
@@ -50,6 +51,7 @@ def _opened(folder: Folder, index: int) -> Iterator[pq.ParquetFile]:
 
 def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the named columns of the sidecar, one chunk at a time, in order."""
+    first: pa.Schema | None = None
     for chunk in plan.chunks:
         with _opened(folder, chunk.index) as file:
             there = file.schema_arrow.names
@@ -59,7 +61,16 @@ def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator
                     f"{folder.place}: no column {missing[0]!r} in the scores; there are: {', '.join(there)}. "
                     f"Columns of the pool must be carried: scar score --carry {missing[0]}"
                 )
+            if wrong := wrong_column(file.schema_arrow, plan.rankers):
+                raise pa.ArrowInvalid(f"the column {wrong!r} is there twice, or of another type")
             table = file.read(columns=list(columns), use_threads=False)
+            first = table.schema if first is None else first
+            if not table.schema.equals(first):
+                raise pa.ArrowInvalid("its columns have not the types of the first chunk's")
+            table.validate(full=True)  # a text that is not UTF-8
+            limits = {name: most for name, most in (("row", plan.rows), ("line", MOST)) if name in columns}
+            if told := out_of_range(table, limits):
+                raise pa.ArrowInvalid(told)
         yield table
 
 

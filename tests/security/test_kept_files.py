@@ -13,6 +13,7 @@ import pytest
 from scar.cli import main
 from scar.errors import InputError
 from scar.report.page import report
+from scar.runs.checked import checked, read_checked
 from scar.selection.why import why, why_folder
 from scar.selection.why.folder import RECORDS
 from scar.selection.why.manifest import MANIFEST
@@ -122,7 +123,7 @@ def test_whatever_column_of_the_records_is_changed(kept):
     whole = pq.read_table(path)
     tables = [(name, "left out", whole.drop_columns([name])) for name in whole.schema.names]
     tables += [
-        ("all", "a part", whole.slice(0, 3)),
+        ("row", "a part", whole.slice(0, 3)),
         ("row", "twice", whole.append_column("row", whole["row"])),
     ]
     tables += [
@@ -135,23 +136,40 @@ def test_whatever_column_of_the_records_is_changed(kept):
         pq.write_table(table, path)
         manifest(kept, lambda told: None)
         try:
-            asked(kept)
+            why(kept, 0)
             passed.append((name, what))
-        except InputError as error:
-            assert str(path) in str(error)
-    carried = {
-        "id",
-        "style",
-        "style_truncated",
-        "style_percentile",
-        "source",
-        "tags",
-        "part",
-        "file",
-        "reason",
-    }
-    other = {("style_tokens", what) for what in ("left out", "too large", "negative")}
-    assert {each for each in passed if each[0] not in carried} == {("line", "too large"), *other}
+            if what in ("text", "no UTF-8", "too large"):
+                asked(kept)
+        except InputError:
+            continue
+    ours = [name for name in whole.schema.names if name.startswith("scar_") or name in ("row", "line")]
+    assert [each for each in passed if each[0] in ours] == [("line", "too large")]
+
+
+@pytest.mark.slow
+def test_whatever_column_of_a_chunk_of_scores_is_changed(made, tmp_path):
+    """Its checksum is true: whoever wrote the run wrote the ledger too."""
+    run = Path(shutil.copytree(made / "run", tmp_path / "run"))
+    path, entry = run / "chunks" / "00000001.parquet", run / "ledger" / "00000001.json"
+    whole, told, before = pq.read_table(path), read_checked(entry.read_bytes()), path.read_bytes()
+    few = {what: values.slice(0, len(whole)) for what, values in HOSTILE.items()}
+    changed = [
+        (name, whole.set_column(place, name, few[what]))
+        for place, name in enumerate(whole.schema.names)
+        for what in ("too large", "text", "list")
+    ]
+    changed += [
+        ("row", whole.append_column("row", whole["row"])),
+        ("id", whole.set_column(4, "id", few["no UTF-8"])),
+    ]
+    for name, table in changed:
+        pq.write_table(table, path)
+        old, new = (hashlib.sha256(data).hexdigest() for data in (before, path.read_bytes()))
+        entry.write_bytes(checked(json.dumps(told).replace(old, new)))
+        words = [["select", "--top", "2", "--out", "k.jsonl"], ["report", "--out", "r.html"]]
+        for command, *more, out in words:
+            given = [command, str(run), *more, str(tmp_path / out), "--overwrite"]
+            assert main(given) in (0, 2), (name, command)
 
 
 def test_records_that_are_no_table_are_refused(kept):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -20,17 +19,16 @@ from scar.files import sha256
 from scar.pools.pages import groups
 from scar.pools.source import damage
 from scar.runs import Folder, Plan, read_columns, sidecar_columns
+from scar.runs.types import MOST, out_of_range, wrong_column
 from scar.selection.rules import NOBODY, Selection
 from scar.selection.scored import Scored
 from scar.selection.why.manifest import MANIFEST, Manifest
 
 ENDING = ".why"
-_MOST = 2**62
 RECORDS = "records.parquet"
 SCORE, RANK, STAGE, CROWDED_BY = "scar_score", "scar_rank", "scar_stage", "scar_crowded_by"
 _TYPES = {SCORE: pa.float32(), RANK: pa.int64(), STAGE: pa.int16(), CROWDED_BY: pa.int64()}
-_OURS = _TYPES | {"row": pa.int64(), "line": pa.int64()}
-_TEXTS = ("part", "file", "reason")
+_THERE = ("row", "part", "file", "line", "reason")
 
 
 def why_folder(kept: str | Path) -> Path:
@@ -101,51 +99,27 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 def _check_records(path: Path, manifest: Manifest) -> None:
     """Raise InputError where the table has not the columns that `write_records` writes, or leads out of itself."""
+    rows, kept = manifest.counts.get("rows", 0), manifest.kept["records"]
     with _opened(path) as file:
-        schema, records, stages = file.schema_arrow, file.metadata.num_rows, len(manifest.stages)
-        wrong = [name for name, kind in _OURS.items() if _type(schema, name) != kind]
-        tokens = [f"{ranker}_tokens" for ranker in manifest.rankers]
-        wrong += [name for name in tokens if name in schema.names and not _is_whole(_type(schema, name))]
-        wrong += [name for name in _TEXTS if not _is_text(_type(schema, name))]
-        wrong += [name for name in schema.names if name not in _OURS and not _is_plain(_type(schema, name))]
+        schema, records = file.schema_arrow, file.metadata.num_rows
+        wrong = wrong_column(schema, manifest.rankers)
+        wrong = wrong or next((name for name in (*_THERE, *_TYPES) if name not in schema.names), None)
+        wrong = wrong or next(
+            (name for name, kind in _TYPES.items() if schema.field(name).type != kind), None
+        )
         if wrong:
             raise InputError(
-                f"{path}: damaged: the column {wrong[0]!r} is missing, or of another type; select again"
+                f"{path}: damaged: the column {wrong!r} is missing, or of another type; select again"
             )
-        rows, kept = manifest.counts.get("rows", 0), manifest.kept["records"]
-        limits = {"row": rows, "line": _MOST, STAGE: stages, CROWDED_BY: records, RANK: kept + 1}
+        limits = {"row": rows, "line": MOST, STAGE: len(manifest.stages), CROWDED_BY: records, RANK: kept + 1}
         for number in range(file.num_row_groups):
             found = file.read_row_group(number, columns=list(limits), use_threads=False)
-            for name, most in limits.items():
-                column = found.column(name)
-                least, last = (pc.min_max(column)[which].as_py() for which in ("min", "max"))
-                if not 0 <= (least or 0) <= (last or 0) < most or (
-                    name in ("row", "line") and column.null_count
-                ):
-                    raise InputError(f"{path}: damaged: {name} from {least} to {last}; select again")
+            if told := out_of_range(found, limits):
+                raise InputError(f"{path}: damaged: {told}; select again")
     if records != manifest.records["records"]:
         raise InputError(
             f"{path}: {records} records, {manifest.records['records']} were selected from; select again"
         )
-
-
-def _type(schema: pa.Schema, name: str) -> pa.DataType | None:
-    """Give the type of a column that is there once."""
-    places = schema.get_all_field_indices(name)
-    return schema.types[places[0]] if len(places) == 1 else None
-
-
-def _is_text(kind: pa.DataType | None) -> bool:
-    return kind is not None and pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-def _is_whole(kind: pa.DataType | None) -> bool:
-    return kind is not None and bool(pa.types.is_signed_integer(kind))
-
-
-def _is_plain(kind: pa.DataType | None) -> bool:
-    floating = kind is not None and pa.types.is_floating(kind)
-    return floating or _is_whole(kind) or _is_text(kind) or kind == pa.bool_()
 
 
 @dataclass(frozen=True)
