@@ -13,8 +13,7 @@ _TEXTS = ("part", "file", "id", "reason")
 def wrong_column(schema: pa.Schema, rankers: Sequence[str]) -> str | None:
     """Name a column that is there twice, or of a type that no sidecar gives it; None where all are as they must be."""
     names: Sequence[str] = schema.names
-    scores = {f"{name}{ending}" for name in rankers for ending in ("", "_p", "_percentile")}
-    tokens = {f"{name}_tokens" for name in rankers}
+    scores, tokens = set(rankers), {f"{name}_tokens" for name in rankers}
     for name, kind in zip(names, schema.types, strict=True):
         text = pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind)
         whole, floating = pa.types.is_signed_integer(kind), pa.types.is_floating(kind)
