@@ -99,7 +99,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 def _check_records(path: Path, manifest: Manifest) -> None:
     """Raise InputError where the table has not the columns that `write_records` writes, or leads out of itself."""
-    rows, kept = manifest.counts.get("rows", 0), manifest.kept["records"]
+    rows, kept = manifest.counts["rows"], manifest.kept["records"]
     with _opened(path) as file:
         schema, records = file.schema_arrow, file.metadata.num_rows
         wrong = wrong_column(schema, manifest.rankers)

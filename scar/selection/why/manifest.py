@@ -140,7 +140,7 @@ _shape = object_of(
         "by": _by,
         "rules": list_of(table),
         "stages": list_of(object_of({"rule": text, "in": whole, "out": whole, "facts": mapping_of(shallow)})),
-        "counts": mapping_of(whole),
+        "counts": object_of(dict.fromkeys(("rows", "records", "scored", "set_aside", "kept"), whole)),
         "set_aside": mapping_of(whole),
         "audit": _AUDIT,
         "versions": mapping_of(text),
