@@ -98,7 +98,8 @@ def _struct(array: pa.Array) -> Weights:
 
 def _dictionary(array: pa.Array) -> Weights:
     inner = weights(array.dictionary)
-    places = np.asarray(array.indices.fill_null(-1), dtype=np.int64)
+    places = np.asarray(array.indices.fill_null(0), dtype=np.int64)
+    places = np.where(np.asarray(array.indices.is_null()), len(inner), places)
     return np.asarray(np.append(inner, PLACE)[places])
 
 

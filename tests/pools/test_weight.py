@@ -20,6 +20,8 @@ ARRAYS = {
     "view": pa.array(TEXTS, pa.string_view()),
     "bytes": pa.array([b"ab", None, b"c"], pa.binary()),
     "dictionary": pa.array(TEXTS, WORDS),
+    "dictionary of few": pa.array(TEXTS, pa.dictionary(pa.uint8(), pa.string())),
+    "dictionary of none": pa.array([None, None, None], WORDS),
     "list": lists(pa.list_(pa.string())),
     "large list": lists(pa.large_list(pa.string())),
     "list view": lists(pa.list_view(pa.string())),

@@ -1,6 +1,7 @@
 """Files that are small and hold much: read as streams, in bounded memory, nothing lost."""
 
 import gzip
+import io
 import zlib
 
 import pyarrow as pa
@@ -9,6 +10,8 @@ import pytest
 
 from scar.errors import InputError
 from scar.pools import cut, find, read_pool
+from scar.pools.pages import VALUES, groups
+from scar.pools.thrift import read_struct
 from scar.records import Reason
 from scar.serving.engines.machine import peak_memory
 from tests.pools.made import ROW
@@ -247,3 +250,36 @@ def test_a_forged_number_of_rows_is_a_damaged_file(promised, tmp_path):
     footer(path, lambda data: data.replace(varint(300), varint(promised)))
     told = read(path)
     assert "a.parquet: damaged" in told["error"] and told["mib"] < 300
+
+
+def promising(rows, values=None):
+    """Write a footer with a row group of so many rows, and a column of so many values, as Thrift's compact protocol."""
+
+    def integer(value):
+        number, out = value << 1 ^ value >> 63, b""
+        while number > 0x7F:
+            number, out = number >> 7, out + bytes([number & 0x7F | 0x80])
+        return out + bytes([number])
+
+    # Type, encodings, path, codec, values, sizes unpacked and packed, first page: fields 1 to 7, and 9.
+    meta = (
+        b"\x15\x0c\x19\x15\x00\x19\x18\x01a\x15\x00\x16"
+        + integer(values or 0)
+        + b"\x16\x02\x16\x02\x26\x08\x00"
+    )
+    columns = b"\x19\x0c" if values is None else b"\x19\x1c\x3c" + meta + b"\x00"
+    footer = b"\x49\x1c" + columns + b"\x16\x00\x16" + integer(rows) + b"\x00\x00"
+    return io.BytesIO(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+
+
+def test_a_footer_that_promises_what_no_file_holds_is_refused_by_our_own_reading_of_it():
+    assert [group.rows for group in groups(promising(5))] == [5]
+    assert groups(promising(5, VALUES))[0].columns[0].values == VALUES
+    for rows, values in ((1 << 40, None), (-1, None), (5, VALUES + 1)):
+        with pytest.raises(pa.ArrowInvalid, match="row group 0 promises"):
+            groups(promising(rows, values))
+
+
+def test_a_footer_that_is_nested_without_end_is_refused():
+    with pytest.raises(pa.ArrowInvalid, match="nested too deep"):
+        read_struct(b"\x1c" * 100_000)
