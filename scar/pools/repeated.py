@@ -1,7 +1,6 @@
 """Lists of texts in a Parquet file: a text of its dictionary may stand in one row more often than can be held."""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import IO
 
 import pyarrow as pa
@@ -42,8 +41,11 @@ def refuse_heavy(
                 f"{place}: {once.num_rows} neighbouring rows hold lists of {weight / 2**20:,.0f} MiB of text, "
                 "the same few texts again and again: leave these rows out"
             )
-        yield from islice(batches, 1)
-    yield from batches
+        # Arrow's generators, asked again after their end, are no iterators that `yield from` can go on with.
+        if (batch := next(batches, None)) is None:
+            return
+        yield batch
+    yield from (batch for batch in batches)
 
 
 def _readable(packed: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
