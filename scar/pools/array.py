@@ -10,6 +10,7 @@ from scar.errors import InputError
 from scar.pools import limits
 from scar.pools.limits import too_long
 from scar.pools.lines import JsonLines
+from scar.pools.nesting import Nesting, whole
 from scar.pools.packed import begun
 from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import PoolFile
@@ -20,16 +21,12 @@ from scar.records import Address, SetAside
 
 BLOCK, STEP = 1 << 20, 8 << 20
 """Bytes that are read at a time, at least and at most."""
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
-"""A whole string, or a bracket; a quotation mark alone opens a string that the buffer does not hold whole."""
-_FLAT = re.compile(rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
-"""An object without another inside, whole: what most rows are, found in one step."""
+FIRST = 1 << 12
+"""Bytes of a value that are looked at first, where it is not found whole; twice as many each time after."""
 _BETWEEN = re.compile(rb"[\s,]*+")
 _BREAK = re.compile(rb"[\r\n]\s*")
 _SCALAR = re.compile(rb"[^,\]\s]*+")
 _SPACE = re.compile(rb"\s*+")
-_IN_TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-"""What a text holds, up to its end, the buffer's, or a backslash that is the buffer's last byte."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +140,8 @@ class _Window:
     def element(self) -> Element:
         """Give the element at the place, and go behind it."""
         start = self.offset
-        if flat := _FLAT.match(self._buffer, self._place):
-            return self._taken(start, self._before + flat.end())
+        if found := whole.match(self._buffer, self._place):
+            return self._taken(start, self._before + found.end())
         if self._buffer[self._place] not in b'{["':
             return self._taken(start, self._scalar())
         return self._taken(start, self._nested())
@@ -156,41 +153,21 @@ class _Window:
 
     def _nested(self) -> int:
         """Find where an object, array or text ends; what is too long to be held is dropped on the way."""
-        at, depth = self.offset, 0
+        nesting, at, step = Nesting(), self.offset, FIRST
         while True:
-            match = _TOKEN.search(self._buffer, at - self._before)
-            if match is None or match.group() == b'"':
-                at = self._before + (match.start() if match else len(self._buffer))
-                if self._full and match:
-                    at = self._pass_text(at)
-                    if depth == 0:
-                        return at
-                elif self._full:
-                    self._place = len(self._buffer)
-                elif not self._more():
-                    return self._before + len(self._buffer)
-                continue
-            at = self._before + match.end()
-            token = match.group()
-            depth += (token in b"{[") - (token in b"}]") if len(token) == 1 else 0
-            if depth <= 0:
+            there = at - self._before
+            block = self._buffer[there : there + step]
+            if block and (end := nesting.end(block)):
+                return at + end
+            at, step = at + len(block), min(2 * step, BLOCK)
+            if self._full:
+                self._place = at - self._before
+            if not block and not self._more():
                 return at
 
     @property
     def _full(self) -> bool:
         return len(self._buffer) - self._place > limits.LONGEST
-
-    def _pass_text(self, at: int) -> int:
-        """Go behind the text that begins at a byte without keeping it; give where it ends."""
-        self._place = at + 1 - self._before
-        while True:
-            match = _IN_TEXT.match(self._buffer, self._place)
-            self._place = match.end() if match else self._place
-            # A backslash at the end of the buffer is passed with what it hides, once that is there.
-            if self._buffer[self._place : self._place + 1] == b'"':
-                return self.offset + 1
-            if not self._more():
-                return self._before + len(self._buffer)
 
     def _scalar(self) -> int:
         while True:

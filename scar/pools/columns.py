@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
@@ -14,9 +13,11 @@ from scar.pools import limits
 from scar.pools.pages import MOST_ROWS, Group, groups
 from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import Local, PoolFile
+from scar.pools.repeated import refuse_heavy, repeated
 from scar.pools.rows import ArrowRow
 from scar.pools.source import damage
 from scar.pools.start import BEGIN, Start
+from scar.pools.weight import weigh
 from scar.records import Address, Reason, SetAside
 
 BATCH_ROWS = 1024
@@ -64,21 +65,6 @@ def _values(batch: pa.RecordBatch, addresses: list[Address]) -> Iterator[dict[st
     except (ValueError, OverflowError):
         for n, address in enumerate(addresses):
             yield _value(spelled.slice(n, 1), address)
-
-
-def weigh(batch: pa.RecordBatch) -> int:
-    """Give about how many bytes the values of a batch take: one of a dictionary is counted where it stands."""
-    return int(batch.nbytes) + sum(_repeated(column) for column in batch.columns)
-
-
-def _repeated(column: pa.Array) -> int:
-    if not pa.types.is_dictionary(column.type) or not len(column):
-        return 0
-    words = column.dictionary
-    if not (pa.types.is_string(words.type) or pa.types.is_large_string(words.type)):
-        return 0
-    used = pc.sum(pc.binary_length(words).take(column.indices)).as_py() or 0
-    return int(used) - int(words.nbytes)
 
 
 def _value(one: pa.RecordBatch, address: Address) -> dict[str, Any] | SetAside:
@@ -136,11 +122,24 @@ class Parquet:
         for number, group, heavy in self._groups(stream, table, first):
             rows = min(BATCH_ROWS, max(1, WEIGHT // max(1, sum(heavy))))
             found = 0
-            for batch in table.iter_batches(rows, [number], use_threads=False):
+            for batch in self._weighed(table, number, rows, repeated(table, group, heavy, stream)):
                 found += batch.num_rows
                 yield batch
             if found != group.rows:
                 raise pa.ArrowInvalid(f"row group {number} has {found} rows, not {group.rows}")
+
+    def _weighed(
+        self, table: pq.ParquetFile, number: int, rows: int, lists: list[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a group, those with lists of texts once these are known to be no bomb."""
+        if not lists:
+            yield from table.iter_batches(rows, [number], use_threads=False)
+            return
+        with self.file.open() as stream, self._open(stream, lists) as once:
+            size = stream.seek(0, 2)
+            packed = once.iter_batches(rows, [number], columns=lists, use_threads=False)
+            batches = table.iter_batches(rows, [number], use_threads=False)
+            yield from refuse_heavy(batches, packed, self.file.place, size)
 
     def _groups(
         self, stream: IO[bytes], table: pq.ParquetFile, first: int = 0
@@ -156,10 +155,10 @@ class Parquet:
                 group.heaviest(stream, self.file.place, whole=isinstance(self.file.store, Local)),
             )
 
-    def _open(self, stream: IO[bytes]) -> pq.ParquetFile:
+    def _open(self, stream: IO[bytes], once: list[str] | None = None) -> pq.ParquetFile:
         # Buffered, not read ahead: a column of a large row group is never in memory whole.
         # Nor by threads of Arrow: they can outlive the interpreter that the stream calls, and abort the process.
-        return pq.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False)
+        return pq.ParquetFile(stream, read_dictionary=once, buffer_size=1 << 20, pre_buffer=False)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ MOST_ROWS = 1000
 """Rows for each byte of a file: more are promised only by a forged one."""
 _HEADER = 1 << 14
 _DICTIONARY = 2
-_BYTE_ARRAYS = (6, 7)
+_TEXT = 6
+_BYTE_ARRAYS = (_TEXT, 7)
+_CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _DELTA_BYTE_ARRAY = 7
 
 
@@ -46,6 +48,8 @@ class Column(NamedTuple):
     first: int
     """Byte of the file at which its first page begins."""
     dictionary: bool
+    codec: int | None
+    """Number of what its pages are packed by; none where its values are no texts with a length each."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def _column(meta: Fields) -> Column:
         int(meta[7]),
         min(first, dictionary) if dictionary > 0 else first,
         dictionary > 0,
+        int(meta[4]) if meta[1] == _TEXT else None,
     )
 
 
@@ -112,6 +117,22 @@ def _heaviest(column: Column, stream: IO[bytes], place: str, *, whole: bool) -> 
         if not whole:
             break
     return heavy
+
+
+def longest(column: Column, stream: IO[bytes]) -> int:
+    """Bytes of the longest text in a column's dictionary, or, where that cannot be told, of all of it."""
+    page, length = _page(stream, column.first)
+    if page.kind != _DICTIONARY or column.codec not in _CODECS:
+        return page.size
+    stream.seek(column.first + length)
+    data, codec = stream.read(page.packed), _CODECS[column.codec]
+    if codec is not None:
+        data = pa.decompress(data, page.size, codec, asbytes=True)
+    most = at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "little")
+        most, at = max(most, size), at + 4 + size
+    return most
 
 
 def _pages(column: Column, stream: IO[bytes], place: str) -> Iterator[Page]:

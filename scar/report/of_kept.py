@@ -82,7 +82,7 @@ def _run(told: Manifest) -> tuple[Folder, Plan] | None:
     try:
         folder = open_folder(told.run["place"])
         plan = Plan.read(folder) if finished(folder) else None
-    except (InputError, OSError):
+    except (ValueError, OSError):  # InputError among them; a path with NUL
         return None
     return (folder, plan) if plan and plan.digest == told.run["fingerprint"] else None
 

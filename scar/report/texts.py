@@ -41,4 +41,4 @@ def texts_of(
 def _item(items: Sequence[object], number: int, records: Records) -> object:
     """Give a record's part of its row: the parts stand in the scores as they stand in the row."""
     part = number - int(np.searchsorted(records.row, records.row[number]))
-    return items[part] if part < len(items) else None
+    return items[part] if 0 <= part < len(items) else None

@@ -4,6 +4,7 @@ A record's embedding has length 1; one that was set aside has NaN everywhere.
 """
 
 import io
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ BLOCK = 8192
 """Embeddings that are taken at once."""
 AT_ONCE = 16
 """Files that are fetched together from a store."""
+LONGEST_HEAD = 1 << 10
+_HEAD = re.compile(
+    rb"\x93NUMPY\x01\x00\{'descr': '<f2', 'fortran_order': False, 'shape': \((\d{1,18}), (\d{1,18})\), \} *\n"
+)
+"""What numpy writes at the beginning of such a file."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Embeddings:
         ]
         if isinstance(folder, Disk):
             return cls(tuple(_part(folder, index, count) for index, count in enumerate(records)))
-        return cls((_fetched(folder, records),))
+        return cls((_fetched(folder, records),) if records else ())
 
     @classmethod
     def of_array(cls, array: NDArray[Any]) -> "Embeddings":
@@ -134,15 +140,18 @@ def _wrong(stream: IO[bytes] | None, index: int, records: int) -> str | None:
 
 def _shape(stream: IO[bytes]) -> tuple[int, int]:
     """Read the head of a file of embeddings. Raises ValueError where it is none, or shorter or longer than it says."""
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("not a file of this version")
-    shape, by_column, kind = np.lib.format.read_array_header_1_0(stream)
-    if kind != np.float16 or by_column or len(shape) != 2:
-        raise ValueError(f"it holds {kind} of shape {shape}, not float16 of shape (records, d)")
+    # Numpy reads the head as an expression of Python, which a hostile one makes fail in many ways.
+    mark = stream.read(10)
+    head = stream.read(min(LONGEST_HEAD, int.from_bytes(mark[8:], "little")))
+    found = _HEAD.fullmatch(mark[:8] + head)
+    if found is None:
+        told = head[:80].decode("ascii", "replace").strip()
+        raise ValueError(f"it begins with {told!r}, not as float16 numbers of shape (records, d) do")
+    shape = int(found[1]), int(found[2])
     start = stream.tell()
     if (there := stream.seek(0, 2) - start) != (needed := 2 * shape[0] * shape[1]):
         raise ValueError(f"{there} bytes of numbers, {needed} are needed")
-    return int(shape[0]), int(shape[1])
+    return shape
 
 
 def _part(folder: Disk, index: int, records: int) -> Mapped:

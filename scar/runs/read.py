@@ -12,6 +12,7 @@ from scar.errors import InputError
 from scar.runs.folder import Disk, Folder
 from scar.runs.names import PLAN, RUN, data_name
 from scar.runs.plan import Plan
+from scar.runs.types import MOST, out_of_range, wrong_column
 from scar.stages import map_ahead
 
 AHEAD = 16
@@ -51,17 +52,36 @@ def _opened(folder: Folder, index: int) -> Iterator[pq.ParquetFile]:
         if getattr(error, "errno", None) is not None:
             raise
         # Arrow reports some damage as an OSError without a number.
-        raise InputError(f"{name}: damaged ({error}): `scar verify {folder.place}` makes it anew") from None
+        raise _damaged(folder, index, error) from None
+
+
+def _damaged(folder: Folder, index: int, why: object) -> InputError:
+    name = f"{folder.place}/{data_name(index)}"
+    return InputError(f"{name}: damaged ({why}): `scar verify {folder.place}` makes it anew")
 
 
 def read_columns(folder: Folder, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the named columns of the sidecar, one chunk at a time, in order."""
-    tables = partial(_columns, folder, list(columns))
+    read = partial(_columns, folder, plan, list(columns))
     indices = [chunk.index for chunk in plan.chunks]
-    return map(tables, indices) if isinstance(folder, Disk) else _ahead(tables, indices)
+    schema: pa.Schema | None = None
+    for index, table in zip(indices, _tables(folder, read, indices), strict=True):
+        schema = table.schema if schema is None else schema
+        if not table.schema.equals(schema):
+            raise _damaged(folder, index, "its columns have not the types of the first chunk's")
+        yield table
 
 
-def _columns(folder: Folder, columns: list[str], index: int) -> pa.Table:
+def _tables(folder: Folder, read: Callable[[int], pa.Table], indices: Sequence[int]) -> Iterator[pa.Table]:
+    """Read chunks; those of a store several at a time, for each waits for some answers of it."""
+    if isinstance(folder, Disk):
+        yield from map(read, indices)
+        return
+    with ThreadPoolExecutor(AHEAD) as threads:
+        yield from map_ahead(threads, read, indices, AHEAD)
+
+
+def _columns(folder: Folder, plan: Plan, columns: list[str], index: int) -> pa.Table:
     with _opened(folder, index) as file:
         there = file.schema_arrow.names
         missing = [column for column in columns if column not in there]
@@ -70,13 +90,14 @@ def _columns(folder: Folder, columns: list[str], index: int) -> pa.Table:
                 f"{folder.place}: no column {missing[0]!r} in the scores; there are: {', '.join(there)}. "
                 f"Columns of the pool must be carried: scar score --carry {missing[0]}"
             )
-        return file.read(columns=columns, use_threads=False)
-
-
-def _ahead(read: Callable[[int], pa.Table], indices: Sequence[int]) -> Iterator[pa.Table]:
-    """Read chunks of a store, several at a time: each waits for some answers of it."""
-    with ThreadPoolExecutor(AHEAD) as threads:
-        yield from map_ahead(threads, read, indices, AHEAD)
+        if wrong := wrong_column(file.schema_arrow, plan.rankers):
+            raise pa.ArrowInvalid(f"the column {wrong!r} is there twice, or of another type")
+        table = file.read(columns=columns, use_threads=False)
+        table.validate(full=True)  # a text that is not UTF-8
+        limits = {name: most for name, most in (("row", plan.rows), ("line", MOST)) if name in columns}
+        if told := out_of_range(table, limits):
+            raise pa.ArrowInvalid(told)
+        return table
 
 
 def schema_of(folder: Folder, plan: Plan) -> pa.Schema:

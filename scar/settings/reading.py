@@ -1,13 +1,14 @@
 """How the rows of a pool are read: the flags that all commands share."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from scar.errors import InputError
 
 LayoutName = Literal[
     "auto", "plain", "alpaca", "sharegpt", "messages", "prompt-completion", "preference", "tiers"
 ]
+TURNS = ("last", "each")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,14 @@ class Reading:
     """Stop at the first row that cannot be read."""
 
     def __post_init__(self) -> None:
-        """Check the column map once."""
+        """Check each once: a plan or a manifest names them too."""
+        types = {"columns": str, "responses": str, "strict": bool}
+        wrong = [name for name, kind in types.items() if not isinstance(getattr(self, name), kind)]
+        wrong += ["format"] * (self.format not in get_args(LayoutName)) + ["turns"] * (
+            self.turns not in TURNS
+        )
+        if wrong:
+            raise InputError(f"{wrong[0]}: {str(getattr(self, wrong[0]))[:80]!r} is none of its values")
         _ = self.column_map
 
     @property

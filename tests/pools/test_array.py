@@ -54,7 +54,17 @@ def test_the_elements_are_those_of_the_array_however_it_is_read(values, space, p
 @pytest.mark.parametrize("block", [1, 2, 7, 1 << 20])
 def test_an_element_that_is_no_json_spoils_no_other(tmp_path, monkeypatch, block):
     monkeypatch.setattr("scar.pools.array.BLOCK", block)
-    bad = [b"{'a': 1}", b'{"a": 1,}', b"nul", b"12", b'"text"', b"[1, [2]]", b'{"a" 1}', b'{"a": \xff}']
+    bad = [
+        b"{'a': 1}",
+        b'{"a": 1,}',
+        b"nul",
+        b"12",
+        b'"text"',
+        b"[1, [2]]",
+        b'{"a" 1}',
+        b'{"a": \xff}',
+        b'{\\"a\\": "{"}',
+    ]
     data = b"[" + b",\n".join(part for each in bad for part in (ROW, each)) + b"," + ROW + b"]"
     found = [raw for _, _, raw in elements(io.BytesIO(data), "f")]
     assert found == [part for each in bad for part in (ROW, each)] + [ROW]

@@ -47,6 +47,11 @@ def bytes_of(array, version=(1, 0)):
     return out.getvalue()
 
 
+def headed(head):
+    """Write a file with another head."""
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + bytes(24)
+
+
 def test_records_are_taken_in_the_order_asked_for_whatever_their_chunk(folder):
     found = Embeddings.of_run(folder, PLAN)
     assert found.shape == (9, 4)
@@ -74,10 +79,27 @@ GOOD = bytes_of(VECTORS[:3])
         (GOOD[:50], "cannot be read"),
         (b"", "cannot be read"),
         (b"PK" + GOOD[2:], "cannot be read"),
-        (bytes_of(VECTORS[:3], (2, 0)), "not a file of this version"),
-        (bytes_of(VECTORS[:3].astype(np.float32)), "it holds float32"),
-        (bytes_of(VECTORS[0]), r"of shape \(4,\), not float16"),
-        (bytes_of(np.asfortranarray(VECTORS[:3])), "it holds float16"),
+        (bytes_of(VECTORS[:3], (2, 0)), "not as float16 numbers of shape"),
+        (bytes_of(VECTORS[:3].astype(np.float32)), "it begins with .*<f4.*, not as float16"),
+        (bytes_of(VECTORS[:3].astype(np.float64)), "it begins with .*<f8.*, not as float16"),
+        (bytes_of(VECTORS[:3].astype(object)), "it begins with .*|O.*, not as float16"),
+        (bytes_of(VECTORS[0]), r"'shape': \(4,\).*, not as float16"),
+        (bytes_of(np.asfortranarray(VECTORS[:3])), "'fortran_order': True.*, not as float16"),
+        (
+            GOOD.replace(b"(3, 4), }        ", b"(3, 400000000), }"),
+            "24 bytes of numbers, 2400000000 are needed",
+        ),
+        (
+            headed("{'descr': '<f2', 'fortran_order': False, 'shape': (1152921504606846976, 4), }"),
+            "not as float16",
+        ),
+        (headed("{'descr': '<f2', 'fortran_order': False, 'shape': (-3, -4), }"), "not as float16"),
+        (
+            headed("{'descr': '<f2', 'fortran_order': False, 'shape': (3, __import__('os')), }"),
+            "not as float16",
+        ),
+        (headed("(" * 9000), "not as float16"),
+        (headed("-" * 60_000), "not as float16"),
         (bytes_of(VECTORS[:2]), "holds 2 embeddings, the chunk 3 records"),
     ],
 )

@@ -1,13 +1,19 @@
 """Files that are small and hold much: read as streams, in bounded memory, nothing lost."""
 
 import gzip
+import io
 import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scar.pools import cut, find
+from scar.errors import InputError
+from scar.pools import cut, find, read_pool
+from scar.pools.pages import VALUES, groups
+from scar.pools.thrift import read_struct
+from scar.records import Reason
+from scar.serving.engines.machine import peak_memory
 from tests.pools.made import ROW
 from tests.security.bounded import read
 
@@ -50,11 +56,14 @@ LONG = {
             (b"]" * MIB, 80),
             (b'"', 1),
             (b"]" * 1000, 100),
-            (b"]," + ROW + b"]", 1),
+            (b"],", 1),
+            (b"[" * MIB, 36),
+            (b"]" * MIB, 36),
+            (b"," + ROW + b"]", 1),
             (b" " * MIB, 256),
         ],
-        4,
-        [[0, 1], [1, 2], [2, 3], [3, 4]],
+        5,
+        [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]],
     ),
     "a.csv": (
         [
@@ -132,6 +141,50 @@ def test_a_dictionary_of_a_column_of_that_type_is_not_held_for_each_row(tmp_path
         assert told["error"] is None and told["rows"] >= 60 and told["mib"] < 1500
 
 
+REFERENCES = 100_000
+WORD = pa.DictionaryArray.from_arrays(pa.array([0] * REFERENCES, pa.int32()), ["x" * MIB])
+ENDS = [0, REFERENCES, REFERENCES, REFERENCES]
+NESTED = {
+    "list": pa.ListArray.from_arrays(ENDS, WORD),
+    "map": pa.MapArray.from_arrays(ENDS, pa.array(range(REFERENCES)), WORD),
+    "struct in a list": pa.ListArray.from_arrays(ENDS, pa.StructArray.from_arrays([WORD], ["a"])),
+    "list of lists": pa.ListArray.from_arrays([0, 1, 1, 1], pa.ListArray.from_arrays([0, REFERENCES], WORD)),
+}
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip"])
+@pytest.mark.parametrize("name", NESTED)
+def test_a_list_of_a_text_that_is_written_once_is_refused_before_it_is_held(name, codec, tmp_path):
+    """100 GB of text in one row, in 50 kB."""
+    columns = {"instruction": ["i"] * 3, "response": ["r"] * 3, "more": NESTED[name]}
+    path = table(tmp_path / "a.parquet", columns, store_schema=False, compression=codec)
+    assert path.stat().st_size < MIB
+    with pytest.raises(InputError, match=r"a\.parquet: 3 neighbouring rows hold lists of 100,\d\d\d MiB"):
+        list(read_pool(path))
+    assert peak_memory() < 2 << 30
+
+
+@pytest.mark.parametrize("name", [*NESTED, "view", "nulls"])
+def test_a_row_of_an_arrow_file_that_is_written_once_and_stands_often_is_set_aside(name, tmp_path):
+    arrays = {
+        "view": pa.ListViewArray.from_arrays([0, 0, 0], [1 << 16, 1, 1], pa.array(["x" * 2000] * (1 << 16))),
+        "nulls": pa.LargeListArray.from_arrays([0, 1 << 30, 1 << 30, 1 << 30], pa.nulls(1 << 30)),
+    }
+    columns = pa.table({"instruction": ["i"] * 3, "response": ["r"] * 3, "more": (NESTED | arrays)[name]})
+    with pa.ipc.new_stream(tmp_path / "a.arrow", columns.schema) as writer:
+        writer.write_table(columns)
+    first, *others = read_pool(tmp_path / "a.arrow")
+    assert first.reason is Reason.TOO_LONG and [item.response for item in others] == ["r", "r"]
+
+
+def test_lists_of_texts_that_are_usual_are_read(tmp_path):
+    """A text that stands in every row, beside others; in a dictionary of 2 MB, and too much for it."""
+    rows = [["the same"] * 3 + [str(n) * 100] for n in range(30_000)]
+    columns = {"instruction": ["i"] * 30_000, "response": ["r"] * 30_000, "more": rows}
+    items = read_pool(table(tmp_path / "a.parquet", columns, dictionary_pagesize_limit=2 * MIB))
+    assert sum(1 for _ in items) == 30_000
+
+
 def test_a_value_that_is_too_long_is_its_own_rows_fault(tmp_path):
     columns = {"instruction": ["i"] * 3, "response": ["r", "x" * (65 * MIB), "r"]}
     for path in (
@@ -197,3 +250,36 @@ def test_a_forged_number_of_rows_is_a_damaged_file(promised, tmp_path):
     footer(path, lambda data: data.replace(varint(300), varint(promised)))
     told = read(path)
     assert "a.parquet: damaged" in told["error"] and told["mib"] < 300
+
+
+def promising(rows, values=None):
+    """Write a footer with a row group of so many rows, and a column of so many values, as Thrift's compact protocol."""
+
+    def integer(value):
+        number, out = value << 1 ^ value >> 63, b""
+        while number > 0x7F:
+            number, out = number >> 7, out + bytes([number & 0x7F | 0x80])
+        return out + bytes([number])
+
+    # Type, encodings, path, codec, values, sizes unpacked and packed, first page: fields 1 to 7, and 9.
+    meta = (
+        b"\x15\x0c\x19\x15\x00\x19\x18\x01a\x15\x00\x16"
+        + integer(values or 0)
+        + b"\x16\x02\x16\x02\x26\x08\x00"
+    )
+    columns = b"\x19\x0c" if values is None else b"\x19\x1c\x3c" + meta + b"\x00"
+    footer = b"\x49\x1c" + columns + b"\x16\x00\x16" + integer(rows) + b"\x00\x00"
+    return io.BytesIO(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+
+
+def test_a_footer_that_promises_what_no_file_holds_is_refused_by_our_own_reading_of_it():
+    assert [group.rows for group in groups(promising(5))] == [5]
+    assert groups(promising(5, VALUES))[0].columns[0].values == VALUES
+    for rows, values in ((1 << 40, None), (-1, None), (5, VALUES + 1)):
+        with pytest.raises(pa.ArrowInvalid, match="row group 0 promises"):
+            groups(promising(rows, values))
+
+
+def test_a_footer_that_is_nested_without_end_is_refused():
+    with pytest.raises(pa.ArrowInvalid, match="nested too deep"):
+        read_struct(b"\x1c" * 100_000)

@@ -106,10 +106,17 @@ def test_a_signed_url_is_scored_selected_and_gone_on_from_without_a_trace_of_its
     child.scar("select", "run", "--top", "3", "--out", "kept.jsonl", "--pool", url)
     child.scar("select", "run", "--top", "3", "--out", "again.jsonl", code=2)
     child.scar("filter", url, "--ranker", bundle, "--top", "3", "--out", "filtered.jsonl", "--keep-scores")
+    child.scar("why", "kept.jsonl", "3", "--json")
+    child.scar("report", "kept.jsonl", "--out", "report.html", "--pool", url)
+    child.scar("report", "filtered.jsonl", "--out", "alone.html")
     child.scar("tiers", "ask", url, "--model", "m", "--out", "requests.jsonl")
     child.scar("doctor", bundle, "--json")
     clean(child)
-    assert TEXT in (child.folder / "kept.jsonl").read_text()
+    # The page shows texts of the pool, which it can read again with the signature alone.
+    shown = [
+        TEXT in (child.folder / name).read_text() for name in ("kept.jsonl", "report.html", "alone.html")
+    ]
+    assert shown == [True, True, False]
 
 
 FAILING = [

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -15,7 +16,10 @@ from numpy.typing import NDArray
 
 from scar.errors import InputError
 from scar.files import refuse_url, sha256
+from scar.pools.pages import groups
+from scar.pools.source import damage
 from scar.runs import Folder, Plan, read_columns, sidecar_columns
+from scar.runs.types import MOST, out_of_range, wrong_column
 from scar.selection.rules import NOBODY, Selection
 from scar.selection.scored import Scored
 from scar.selection.why.manifest import MANIFEST, Manifest
@@ -24,6 +28,7 @@ ENDING = ".why"
 RECORDS = "records.parquet"
 SCORE, RANK, STAGE, CROWDED_BY = "scar_score", "scar_rank", "scar_stage", "scar_crowded_by"
 _TYPES = {SCORE: pa.float32(), RANK: pa.int64(), STAGE: pa.int16(), CROWDED_BY: pa.int64()}
+_THERE = ("row", "part", "file", "line", "reason")
 
 
 def why_folder(kept: str | Path) -> Path:
@@ -83,6 +88,40 @@ def _outcome(scored: Scored, selection: Selection) -> dict[str, pa.Array]:
     }
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    with damage(str(path)), open(path, "rb") as stream:
+        groups(stream)
+        stream.seek(0)
+        with pq.ParquetFile(stream) as file:
+            yield file
+
+
+def _check_records(path: Path, manifest: Manifest) -> None:
+    """Raise InputError where the table has not the columns that `write_records` writes, or leads out of itself."""
+    rows, kept = manifest.counts["rows"], manifest.kept["records"]
+    with _opened(path) as file:
+        schema, records = file.schema_arrow, file.metadata.num_rows
+        wrong = wrong_column(schema, manifest.rankers)
+        wrong = wrong or next((name for name in (*_THERE, *_TYPES) if name not in schema.names), None)
+        wrong = wrong or next(
+            (name for name, kind in _TYPES.items() if schema.field(name).type != kind), None
+        )
+        if wrong:
+            raise InputError(
+                f"{path}: damaged: the column {wrong!r} is missing, or of another type; select again"
+            )
+        limits = {"row": rows, "line": MOST, STAGE: len(manifest.stages), CROWDED_BY: records, RANK: kept + 1}
+        for number in range(file.num_row_groups):
+            found = file.read_row_group(number, columns=list(limits), use_threads=False)
+            if told := out_of_range(found, limits):
+                raise InputError(f"{path}: damaged: {told}; select again")
+    if records != manifest.records["records"]:
+        raise InputError(
+            f"{path}: {records} records, {manifest.records['records']} were selected from; select again"
+        )
+
+
 @dataclass(frozen=True)
 class KeptFolder:
     """A kept file with what stands beside it."""
@@ -106,6 +145,7 @@ class KeptFolder:
         for path, facts in ((kept, manifest.kept), (why_folder(kept) / RECORDS, manifest.records)):
             if not path.is_file() or sha256(path) != facts["sha256"]:
                 raise InputError(f"{path}: not the file that was selected; select again with --overwrite")
+        _check_records(why_folder(kept) / RECORDS, manifest)
         return cls(kept, manifest)
 
     @cached_property
@@ -115,9 +155,11 @@ class KeptFolder:
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield columns of the table, a chunk of records at a time, in the pool's order."""
-        with pq.ParquetFile(why_folder(self.kept) / RECORDS) as file:
+        with _opened(why_folder(self.kept) / RECORDS) as file:
             for number in range(file.num_row_groups):
-                yield file.read_row_group(number, columns=list(columns), use_threads=False)
+                table = file.read_row_group(number, columns=list(columns), use_threads=False)
+                table.validate(full=True)  # a text that is not UTF-8
+                yield table
 
     def column(self, name: str) -> NDArray[Any]:
         """Give a column of numbers, shape (records,); NaN for null in floats, -1 in whole numbers."""
@@ -128,7 +170,7 @@ class KeptFolder:
 
     def record(self, number: int) -> Mapping[str, Any]:
         """Give all that the table says of a record."""
-        with pq.ParquetFile(why_folder(self.kept) / RECORDS) as file:
+        with _opened(why_folder(self.kept) / RECORDS) as file:
             for group in range(file.num_row_groups):
                 size = file.metadata.row_group(group).num_rows
                 if number < size:

@@ -8,6 +8,17 @@ from typing import Any
 
 from scar.errors import InputError
 from scar.files import read_json, write_json
+from scar.selection.why.shape import (
+    list_of,
+    mapping_of,
+    number,
+    number_or_null,
+    object_of,
+    shallow,
+    table,
+    text,
+    whole,
+)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -67,19 +78,18 @@ class Manifest:
     def read(cls, folder: Path) -> "Manifest":
         """Read manifest.json. InputError where there is none, or it is not one of ours."""
         raw = read_json(folder / MANIFEST, "`scar select` leaves one beside the kept file; select again")
+        place = folder / MANIFEST
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            told = raw.get("format") if isinstance(raw, dict) else raw
+            raise InputError(f"{place}: format {str(told)[:40]!r}, this version reads {FORMAT}")
         try:
-            if raw["format"] != FORMAT:
-                raise InputError(
-                    f"{folder / MANIFEST}: format {raw['format']!r}, this version reads {FORMAT}"
-                )
-            stages = tuple(
-                Stage(each["rule"], each["in"], each["out"], each["facts"]) for each in raw["stages"]
-            )
-            given = {each.name: raw[each.name] for each in fields(cls)} | {"stages": stages}
-            lists = {name: tuple(given[name]) for name in ("pool", "files", "bundles", "rankers", "rules")}
-            return cls(**(given | lists))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{folder / MANIFEST}: damaged ({error!r}); select again") from None
+            _shape(raw, "the manifest")
+        except ValueError as error:
+            raise InputError(f"{place}: damaged: {error}; select again") from None
+        stages = tuple(Stage(each["rule"], each["in"], each["out"], each["facts"]) for each in raw["stages"])
+        given = {each.name: raw[each.name] for each in fields(cls)} | {"stages": stages}
+        lists = {name: tuple(given[name]) for name in ("pool", "files", "bundles", "rankers", "rules")}
+        return cls(**(given | lists))
 
 
 def as_json(value: Any) -> Any:
@@ -91,3 +101,48 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{value!r} is no JSON value")
+
+
+_SIDE = object_of(
+    {},
+    some={
+        **dict.fromkeys(("duplicates", "repeated_instructions", "compression"), number),
+        "groups": mapping_of(mapping_of(number)),
+    },
+)
+_FIGURES = ("length_correlation", "length_auc", "mean_score", "mean_tokens", "radius")
+_AUDIT = object_of(
+    {},
+    some={
+        **dict.fromkeys(_FIGURES, number_or_null),
+        **{f"{name}_random": number_or_null for name in _FIGURES},
+        **dict.fromkeys(("kept", "random", "pool"), _SIDE),
+        "warnings": list_of(text),
+    },
+)
+
+
+def _by(value: Any, path: str) -> None:
+    if not isinstance(value, str):
+        object_of({"fuse": text, "of": mapping_of(number)})(value, path)
+
+
+_shape = object_of(
+    {
+        "kept": object_of({"name": text, "bytes": whole, "sha256": text, "records": whole}),
+        "records": object_of({"sha256": text, "records": whole}),
+        "run": object_of({"place": text, "fingerprint": text}),
+        "pool": list_of(text),
+        "files": list_of(object_of({"name": text, "bytes": whole, "sha256": text, "rows": whole})),
+        "bundles": list_of(text),
+        "rankers": list_of(text, least=1),
+        "reading": table,
+        "by": _by,
+        "rules": list_of(table),
+        "stages": list_of(object_of({"rule": text, "in": whole, "out": whole, "facts": mapping_of(shallow)})),
+        "counts": object_of(dict.fromkeys(("rows", "records", "scored", "set_aside", "kept"), whole)),
+        "set_aside": mapping_of(whole),
+        "audit": _AUDIT,
+        "versions": mapping_of(text),
+    }
+)
