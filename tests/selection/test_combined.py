@@ -264,7 +264,7 @@ def test_what_is_told_is_what_the_report_holds(run, tmp_path):
 
 def test_an_empty_name_is_no_choice(run, pool, tmp_path, capsys):
     assert main(["select", str(run), "--top", "1", "--by", "", "--out", str(tmp_path / "k.jsonl")]) == 2
-    assert "no score ''" in capsys.readouterr().err
+    assert "--by is empty" in capsys.readouterr().err
     with pytest.raises(InputError, match="no score ''"):
         select(run, Above(0, by=""), tmp_path / "k.jsonl", by="style")
 
