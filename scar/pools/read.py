@@ -9,10 +9,11 @@ from scar import formats, original
 from scar.errors import InputError
 from scar.pools.array import JsonArray
 from scar.pools.cells import Csv
-from scar.pools.columns import ArrowFile, Parquet
+from scar.pools.arrow import ArrowFile
 from scar.pools.hub import HubRows
 from scar.pools.limits import LONGEST
 from scar.pools.lines import JsonLines
+from scar.pools.parquet import Parquet
 from scar.pools.places import Place, PoolFile, find
 from scar.pools.rows import JsonRow, Row
 from scar.pools.source import Source

@@ -7,24 +7,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scar.errors import InputError
+from scar.pools import limits
 from scar.pools.pages import Group, longest
 from scar.pools.weight import weigh
 
-HELD = 512 << 20
-"""Bytes that the lists of a batch may come to, whatever the size of the file."""
-PACKED = 8
-"""Bytes of text for each of the file that they may come to in a large file: what usual texts are packed to."""
-
 
 def repeated(table: pq.ParquetFile, group: Group, heavy: list[int], stream: IO[bytes]) -> list[str]:
-    """List the columns of a row group in which lists may hold more than HELD bytes, of texts written once."""
+    """List the columns of a row group in which lists may hold more than limits.HELD bytes, of texts written once."""
     leaves = (table.schema.column(number) for number in range(len(table.schema)))
     return [
         leaf.path
         for leaf, column, most in zip(leaves, group.columns, heavy, strict=True)
-        if leaf.max_repetition_level and column.dictionary and most * column.values > HELD
+        if leaf.max_repetition_level and column.dictionary and most * column.values > limits.HELD
         # The dictionary is looked into only where its size could make a bomb.
-        if longest(column, stream) * column.values > HELD
+        if longest(column, stream) * column.values > limits.HELD
     ]
 
 
@@ -36,7 +32,7 @@ def refuse_heavy(
     `size` is the bytes of the file. Raises InputError for one whose lists cannot be held.
     """
     for once in _readable(packed):
-        if (weight := weigh(once)) > max(HELD, PACKED * size):
+        if (weight := weigh(once)) > limits.holdable(size):
             raise InputError(
                 f"{place}: {once.num_rows} neighbouring rows hold lists of {weight / 2**20:,.0f} MiB of text, "
                 "the same few texts again and again: leave these rows out"

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scar.errors import InputError
-from scar.pools import repeated
+from scar.pools import limits
 from scar.pools.repeated import refuse_heavy
 
 ROWS = pa.table({"a": [["x" * 100] * 10] * 6})
@@ -29,7 +29,7 @@ def test_batches_come_as_they_are_also_more_or_fewer_than_were_weighed(path):
 
 
 def test_a_batch_is_refused_before_it_is_read(path, monkeypatch):
-    monkeypatch.setattr(repeated, "HELD", 2000)
+    monkeypatch.setattr(limits, "HELD", 2000)
     one = batches(path)
     with pytest.raises(InputError, match="p: 2 neighbouring rows hold lists of 0 MiB"):
         next(refuse_heavy(one, batches(path), "p", 0))
