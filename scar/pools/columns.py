@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from scar.errors import InputError
 from scar.pools import limits
-from scar.pools.pages import MOST_ROWS, Group, groups
+from scar.pools.pages import HEAVY, MOST_ROWS, Group, groups
 from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import Local, PoolFile
 from scar.pools.repeated import refuse_heavy, repeated
@@ -23,8 +23,6 @@ from scar.records import Address, Reason, SetAside
 BATCH_ROWS = 1024
 WEIGHT = 256 << 20
 """Bytes that the rows of a batch may come to where a value that is written once stands in all of them."""
-HEAVY = 2 << 20
-"""Bytes of a dictionary that no usual writer makes: it stops near 1 MiB."""
 _AS_TEXT = (pa.types.is_temporal, pa.types.is_decimal)
 """Values that JSON has no word for: read as their text, exactly."""
 
