@@ -143,8 +143,8 @@ class Parquet:
         self, stream: IO[bytes], table: pq.ParquetFile, first: int = 0
     ) -> Iterator[tuple[int, Group, list[int]]]:
         """Yield number, group, and by column what one value may weigh. Raises for what only a forged file has."""
-        found = groups(stream)
-        if len(found) != table.metadata.num_row_groups:
+        found, leaves = groups(stream), len(table.schema)
+        if len(found) != table.metadata.num_row_groups or any(len(each.columns) != leaves for each in found):
             raise pa.ArrowInvalid("the footer can be read in two ways")
         for number, group in enumerate(found[first:], start=first):
             yield (
