@@ -13,9 +13,10 @@ _TEXTS = ("part", "file", "id", "reason")
 
 def wrong_column(schema: pa.Schema, rankers: Sequence[str]) -> str | None:
     """Name a column that is there twice, or of a type that no sidecar gives it; None where all are as they must be."""
-    times = Counter(schema.names)
+    names: Sequence[str] = schema.names
+    times = Counter(names)
     scores, tokens = set(rankers), {f"{name}_tokens" for name in rankers}
-    for name, kind in zip(schema.names, schema.types, strict=True):
+    for name, kind in zip(names, schema.types, strict=True):
         text = pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind)
         whole, floating = pa.types.is_signed_integer(kind), pa.types.is_floating(kind)
         if name in ("row", "line"):
