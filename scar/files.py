@@ -119,8 +119,9 @@ def refuse_url(path: Path, what: str) -> None:
     match = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path))  # a path has one slash of the two
     if match and not path.parent.exists():
         scheme, rest = match.groups()
+        bare = re.sub(r"^[^/]*@", "", rest.partition("?")[0])  # neither a password nor a signature is shown
         raise InputError(
-            f"{scheme}://{rest.partition('?')[0]}: {what} are read and written on this machine: give a path, and copy "
+            f"{scheme}://{bare}: {what} are read and written on this machine: give a path, and copy "
             "between it and the store"
         )
 

@@ -1,11 +1,13 @@
 """Standard streams that are closed, full, gone, or know few characters: no command stumbles over them."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from scar.cli import streams
 from tests.faults.processes import ROOT
 
 SCAR = f"{sys.executable} -m scar"
@@ -68,3 +70,12 @@ def test_a_screen_that_knows_few_characters_shows_the_others_by_number(tmp_path)
         [sys.executable, "-c", program], capture_output=True, env={**os.environ, **few}, cwd=ROOT, check=True
     )
     assert done.stdout == b"gr\\xf6\\ufffd\n"
+
+
+@pytest.mark.parametrize("pair", [os.pipe, lambda: [end.detach() for end in socket.socketpair()]])
+def test_a_reader_that_has_gone_is_seen(pair):
+    reading, writing = pair()
+    with open(writing, "w") as stream:
+        assert not streams.broken(stream)
+        os.close(reading)
+        assert streams.broken(stream)

@@ -28,13 +28,13 @@ def set_up() -> None:
 
 
 def broken(stream: TextIO) -> bool:
-    """Tell whether whoever read a stream has gone, as in `scar ... | head`."""
+    """Tell whether whoever read a stream, a pipe or a socket, has gone, as in `scar ... | head`."""
     try:
         poll = select.poll()
         poll.register(stream.fileno(), 0)
     except (OSError, ValueError):
         return False  # no file of the system
-    return any(events & select.POLLERR for _, events in poll.poll(0))
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def drop(stream: TextIO) -> None:

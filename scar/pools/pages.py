@@ -18,6 +18,8 @@ VALUES = 1 << 28
 """Values of a column of lists in a row group: one row may hold all of them."""
 MOST_ROWS = 1000
 """Rows for each byte of a file: more are promised only by a forged one."""
+HEAVY = 2 << 20
+"""Bytes of a dictionary that no usual writer makes: it stops near 1 MiB."""
 _HEADER = 1 << 14
 _DICTIONARY = 2
 _TEXT = 6
@@ -120,9 +122,9 @@ def _heaviest(column: Column, stream: IO[bytes], place: str, *, whole: bool) -> 
 
 
 def longest(column: Column, stream: IO[bytes]) -> int:
-    """Bytes of the longest text in a column's dictionary, or, where that cannot be told, of all of it."""
+    """Bytes of the longest text in a column's dictionary, or, where that is not told cheaply, of all of it."""
     page, length = _page(stream, column.first)
-    if page.kind != _DICTIONARY or column.codec not in _CODECS:
+    if page.kind != _DICTIONARY or column.codec not in _CODECS or page.size > HEAVY:
         return page.size
     stream.seek(column.first + length)
     data, codec = stream.read(page.packed), _CODECS[column.codec]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scar.pools.columns import BATCH_ROWS, arrow_rows, behind, check_schema
-from scar.pools.pages import Group, groups
+from scar.pools.pages import HEAVY, Group, groups
 from scar.pools.pieces import Mark, Most, Piece, pieces
 from scar.pools.places import Local, PoolFile
 from scar.pools.repeated import refuse_heavy, repeated
@@ -18,8 +18,6 @@ from scar.pools.start import BEGIN, Start
 
 WEIGHT = 256 << 20
 """Bytes that the rows of a batch may come to where a value that is written once stands in all of them."""
-HEAVY = 2 << 20
-"""Bytes of a dictionary that no usual writer makes: it stops near 1 MiB."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,8 @@ class Parquet:
         self, stream: IO[bytes], table: pq.ParquetFile, first: int = 0
     ) -> Iterator[tuple[int, Group, list[int]]]:
         """Yield number, group, and by column what one value may weigh. Raises for what only a forged file has."""
-        found = groups(stream)
-        if len(found) != table.metadata.num_row_groups:
+        found, leaves = groups(stream), len(table.schema)
+        if len(found) != table.metadata.num_row_groups or any(len(each.columns) != leaves for each in found):
             raise pa.ArrowInvalid("the footer can be read in two ways")
         for number, group in enumerate(found[first:], start=first):
             yield (

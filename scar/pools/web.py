@@ -25,8 +25,8 @@ class WebText:
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Choose it; gives the byte."""
-        if self._stream is not None:
-            raise io.UnsupportedOperation("the stream has begun")
+        if self._stream is not None or whence == io.SEEK_END:
+            raise io.UnsupportedOperation("the stream has begun, or its end is not known")
         self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
         return self._at
 

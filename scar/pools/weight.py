@@ -62,14 +62,19 @@ def _between(values: pa.Array, starts: NDArray[Any], stops: NDArray[Any]) -> Wei
 
 def _text(array: pa.Array) -> Weights:
     wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    offsets = np.frombuffer(array.buffers()[1], np.int64 if wide else np.int32)
-    return np.diff(offsets[array.offset : array.offset + len(array) + 1]).astype(np.float64)
+    offsets = _numbers(array.buffers()[1], np.int64 if wide else np.int32, array.offset + len(array) + 1)
+    return np.diff(offsets[array.offset :]).astype(np.float64)
+
+
+def _numbers(buffer: pa.Buffer, kind: type[np.signedinteger[Any]], count: int) -> NDArray[Any]:
+    """Give the first numbers of a buffer: a forged one may end in a part of a number."""
+    return np.frombuffer(buffer, kind, count)
 
 
 def _view(array: pa.Array) -> Weights:
     """A view is four words, the first of which is the length."""
-    views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)
-    return views[array.offset : array.offset + len(array), 0].astype(np.float64)
+    words = _numbers(array.buffers()[1], np.int32, 4 * (array.offset + len(array)))
+    return words[4 * array.offset :: 4].astype(np.float64)
 
 
 def _list(array: pa.Array) -> Weights:
@@ -112,9 +117,9 @@ def _runs(array: pa.Array) -> Weights:
 
 
 def _union(array: pa.Array) -> Weights:
-    rows, (_, codes, *others) = slice(array.offset, array.offset + len(array)), array.buffers()
-    code, dense = np.frombuffer(codes, np.int8)[rows], array.type.mode == "dense"
-    places = np.frombuffer(others[0], np.int32)[rows] if dense else np.arange(len(array))
+    (_, codes, *others), end = array.buffers(), array.offset + len(array)
+    code, dense = _numbers(codes, np.int8, end)[array.offset :], array.type.mode == "dense"
+    places = _numbers(others[0], np.int32, end)[array.offset :] if dense else np.arange(len(array))
     found = np.zeros(len(array))
     for number, name in enumerate(array.type.type_codes):
         here = code == name

@@ -27,7 +27,7 @@ AT_ONCE = 16
 """Files that are fetched together from a store."""
 LONGEST_HEAD = 1 << 10
 _HEAD = re.compile(
-    rb"\x93NUMPY\x01\x00\{'descr': '<f2', 'fortran_order': False, 'shape': \((\d{1,18}), (\d{1,18})\), \} *\n"
+    rb"\x93NUMPY\x01\x00\{'descr': '<f2', 'fortran_order': False, 'shape': \((\d{1,18}), ([1-9]\d{0,17})\), \} *\n"
 )
 """What numpy writes at the beginning of such a file."""
 

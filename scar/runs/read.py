@@ -48,7 +48,7 @@ def _opened(folder: Folder, index: int) -> Iterator[pq.ParquetFile]:
         raise InputError(
             f"{name}: missing; the run folder is damaged: `scar verify {folder.place}`"
         ) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if getattr(error, "errno", None) is not None:
             raise
         # Arrow reports some damage as an OSError without a number.
@@ -83,15 +83,13 @@ def _tables(folder: Folder, read: Callable[[int], pa.Table], indices: Sequence[i
 
 def _columns(folder: Folder, plan: Plan, columns: list[str], index: int) -> pa.Table:
     with _opened(folder, index) as file:
-        there = file.schema_arrow.names
+        there = _schema(file, plan).names
         missing = [column for column in columns if column not in there]
         if missing:
             raise InputError(
                 f"{folder.place}: no column {missing[0]!r} in the scores; there are: {', '.join(there)}. "
                 f"Columns of the pool must be carried: scar score --carry {missing[0]}"
             )
-        if wrong := wrong_column(file.schema_arrow, plan.rankers):
-            raise pa.ArrowInvalid(f"the column {wrong!r} is there twice, or of another type")
         table = file.read(columns=columns, use_threads=False)
         table.validate(full=True)  # a text that is not UTF-8
         limits = {name: most for name, most in (("row", plan.rows), ("line", MOST)) if name in columns}
@@ -103,7 +101,14 @@ def _columns(folder: Folder, plan: Plan, columns: list[str], index: int) -> pa.T
 def schema_of(folder: Folder, plan: Plan) -> pa.Schema:
     """Give names and types of the sidecar's columns."""
     with _opened(folder, plan.chunks[0].index) as file:
-        return file.schema_arrow
+        return _schema(file, plan)
+
+
+def _schema(file: pq.ParquetFile, plan: Plan) -> pa.Schema:
+    """Give a chunk's columns. Raises ArrowInvalid, or UnicodeDecodeError, where no sidecar has such ones."""
+    if wrong := wrong_column(file.schema_arrow, plan.rankers):
+        raise pa.ArrowInvalid(f"the column {wrong!r} is there twice, or of another type")
+    return file.schema_arrow
 
 
 def sidecar_columns(folder: Folder, plan: Plan) -> list[str]:

@@ -1,6 +1,7 @@
 """Score a pool and keep the best rows of it, in one call."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,8 @@ def _leave_no_mark(folder: Disk) -> None:
     """Remove a folder of which no run became one."""
     if (folder.names() or {PLAN}) <= {PASSING}:
         folder.remove([PASSING])
-        folder.path.rmdir()
+        with suppress(OSError):  # another filter has begun there meanwhile
+            folder.path.rmdir()
 
 
 def _signed(pool: Place | Sequence[Place]) -> Place | Sequence[Place] | None:

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scar.errors import InputError
-from scar.pools import limits
+from scar.pools import limits, pages
 from scar.pools.repeated import refuse_heavy
 
 ROWS = pa.table({"a": [["x" * 100] * 10] * 6})
@@ -35,3 +35,16 @@ def test_a_batch_is_refused_before_it_is_read(path, monkeypatch):
         next(refuse_heavy(one, batches(path), "p", 0))
     assert len(list(one)) == 3
     assert len(list(refuse_heavy(batches(path), batches(path), "p", 2000))) == 3
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
+def test_the_longest_text_of_a_dictionary_is_told_and_of_a_huge_one_its_size(
+    tmp_path, compression, monkeypatch
+):
+    texts = pa.table({"a": ["x", "y" * 300, "", "z" * 20]})
+    pq.write_table(texts, tmp_path / "a.parquet", compression=compression)
+    with open(tmp_path / "a.parquet", "rb") as stream:
+        (group,) = pages.groups(stream)
+        assert pages.longest(group.columns[0], stream) == 300
+        monkeypatch.setattr(pages, "HEAVY", 300)
+        assert pages.longest(group.columns[0], stream) == 4 * 4 + 321

@@ -94,3 +94,13 @@ def test_runs_without_end_are_damage():
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([1 << 40], pa.int64()), pa.array(["x"]))
     with pytest.raises(pa.ArrowInvalid, match="runs of 1099511627776 values"):
         weights(runs)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_binary(), pa.string_view()], ids=str)
+def test_a_forged_buffer_may_end_in_a_part_of_a_number(kind):
+    array = pa.array(["a", "bb"], kind)
+    valid, numbers, *more = array.buffers()
+    longer = pa.py_buffer(numbers.to_pybytes()[: 16 if kind == pa.string() else 32] + b"x")
+    forged = pa.Array.from_buffers(kind, 2, [valid, longer, *more])
+    forged.validate(full=True)
+    assert weights(forged).tolist() == weights(array).tolist() == [PLACE + 1, PLACE + 2]

@@ -83,6 +83,7 @@ GOOD = bytes_of(VECTORS[:3])
         (bytes_of(VECTORS[:3].astype(np.float32)), "it begins with .*<f4.*, not as float16"),
         (bytes_of(VECTORS[:3].astype(np.float64)), "it begins with .*<f8.*, not as float16"),
         (bytes_of(VECTORS[:3].astype(object)), "it begins with .*|O.*, not as float16"),
+        (bytes_of(VECTORS[:3, :0]), r"'shape': \(3, 0\).*, not as float16"),
         (bytes_of(VECTORS[0]), r"'shape': \(4,\).*, not as float16"),
         (bytes_of(np.asfortranarray(VECTORS[:3])), "'fortran_order': True.*, not as float16"),
         (

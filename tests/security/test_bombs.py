@@ -252,6 +252,24 @@ def test_a_forged_number_of_rows_is_a_damaged_file(promised, tmp_path):
     assert "a.parquet: damaged" in told["error"] and told["mib"] < 300
 
 
+def test_a_row_group_that_lacks_a_column_is_a_damaged_file(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"instruction": ["i"], "response": ["r"]}), path, store_schema=False)
+    data = path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    (at,) = (
+        at
+        for at in range(start, len(data) - 8)
+        # A list of two structs, each with one in its third field: what a column has.
+        if data[at] == 0x2C and isinstance(read_struct(data, at + 1)[0].get(3), dict)
+    )
+    first = read_struct(data, at + 1)[1]
+    less = data[start:at] + b"\x1c" + data[at + 1 : first] + data[read_struct(data, first)[1] : -8]
+    path.write_bytes(data[:start] + less + len(less).to_bytes(4, "little") + b"PAR1")
+    with pytest.raises(InputError, match=r"a\.parquet: damaged"):
+        list(read_pool(path))
+
+
 def promising(rows, values=None):
     """Write a footer with a row group of so many rows, and a column of so many values, as Thrift's compact protocol."""
 

@@ -13,6 +13,7 @@ import pytest
 from scar.cli import main
 from scar.errors import InputError
 from scar.report.page import report
+from scar.runs import Disk, Plan, data_name, read_columns, sidecar_columns
 from scar.runs.checked import checked, read_checked
 from scar.selection.why import why, why_folder
 from scar.selection.why.folder import RECORDS
@@ -178,3 +179,16 @@ def test_records_that_are_no_table_are_refused(kept):
     manifest(kept, lambda told: None)
     with pytest.raises(InputError, match=r"records\.parquet: damaged"):
         why(kept, 0)
+
+
+def test_a_column_of_scores_whose_name_is_not_utf8_is_damage(made, tmp_path):
+    folder = Disk(Path(shutil.copytree(made / "run", tmp_path / "run")))
+    path = tmp_path / "run" / data_name(0)
+    table = pq.read_table(path)
+    names = ["Q\u20acQ" if name == "tags" else name for name in table.column_names]
+    pq.write_table(table.rename_columns(names), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace("Q\u20acQ".encode(), b"Q\xff\xfe\xffQ"))
+    plan = Plan.read(folder)
+    for read in (sidecar_columns, lambda *run: list(read_columns(*run, ["row"]))):
+        with pytest.raises(InputError, match="chunks/00000000.parquet: damaged"):
+            read(folder, plan)

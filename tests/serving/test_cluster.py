@@ -265,6 +265,15 @@ def test_of_what_libraries_write_meanwhile_one_line_is_left_out(capfd):
     os.write(2, b"after\n")
     told = capfd.readouterr().err
     assert told == "before\n[2026-11-22 00:46:29,531 E 1 1] core_worker.cc:2: it matters\nafter\n"
+    with open("/dev/full", "wb") as full:
+        own = os.dup(2)
+        os.dup2(full.fileno(), 2)
+    try:
+        with hushed():
+            os.write(2, b"nobody takes it")
+    finally:
+        os.dup2(own, 2)
+        os.close(own)
 
 
 def test_an_answer_is_read_as_it_was_written():

@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 LINE = re.compile(rb"\[[^\]\n]*\] logging\.cc:\d+: Set ray log level from environment variable [^\n]*\n")
 """It would stand in the progress bar, and in the way of who reads `--log-json`."""
@@ -26,4 +26,6 @@ def hushed() -> Iterator[None]:
             os.dup2(own, 2)
             os.close(own)
             held.seek(0)
-            os.write(2, LINE.sub(b"", held.read()))
+            # Whoever cannot be told anything is no reason to stop.
+            with suppress(OSError), open(2, "wb", closefd=False) as stream:
+                stream.write(LINE.sub(b"", held.read()))
