@@ -8,8 +8,8 @@ from typing import Any
 from scar import formats, original
 from scar.errors import InputError
 from scar.pools.array import JsonArray
-from scar.pools.cells import Csv
 from scar.pools.arrow import ArrowFile
+from scar.pools.cells import Csv
 from scar.pools.hub import HubRows
 from scar.pools.limits import LONGEST
 from scar.pools.lines import JsonLines
