@@ -13,7 +13,6 @@ from scar.pools import cut, find, read_pool
 from scar.pools.pages import VALUES, groups
 from scar.pools.thrift import read_struct
 from scar.records import Reason
-from scar.serving.engines.machine import peak_memory
 from tests.pools.made import ROW
 from tests.security.bounded import read
 
@@ -152,16 +151,14 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("codec", ["zstd", "gzip"])
-@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("name, codec", zip(NESTED, ["zstd", "gzip"] * 2, strict=True))
 def test_a_list_of_a_text_that_is_written_once_is_refused_before_it_is_held(name, codec, tmp_path):
     """100 GB of text in one row, in 50 kB."""
     columns = {"instruction": ["i"] * 3, "response": ["r"] * 3, "more": NESTED[name]}
     path = table(tmp_path / "a.parquet", columns, store_schema=False, compression=codec)
     assert path.stat().st_size < MIB
-    with pytest.raises(InputError, match=r"a\.parquet: 3 neighbouring rows hold lists of 100,\d\d\d MiB"):
-        list(read_pool(path))
-    assert peak_memory() < 2 << 30
+    told = read(path)
+    assert "a.parquet: 3 neighbouring rows hold lists of 100," in told["error"] and told["mib"] < 1500
 
 
 @pytest.mark.parametrize("name", [*NESTED, "view", "nulls"])
