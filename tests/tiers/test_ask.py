@@ -236,9 +236,13 @@ def test_the_model_is_needed(error):
     assert "--model is needed" in error()
 
 
-@pytest.mark.parametrize("what", ["", "direct,human", "grade"])
+@pytest.mark.parametrize("what", [",", "direct,human", "grade"])
 def test_an_unknown_wish_is_named(error, what):
     assert "direct,referenced,grades" in error("--model", "m", f"--what={what}")
+
+
+def test_an_empty_wish_is_an_empty_argument(error):
+    assert "--what is empty" in error("--model", "m", "--what=")
 
 
 @pytest.mark.parametrize(
