@@ -113,9 +113,7 @@ def _must(stream: IO[bytes], at: int) -> _Message:
 
 def _message(stream: IO[bytes], at: int) -> _Message | None:
     """Read the message at a byte, without its body; None at the end of a stream."""
-    if at < 0:
-        raise pa.ArrowInvalid(f"a message at byte {at}")
-    stream.seek(at)
+    _go(stream, at)
     head = stream.read(4)
     if head == _GOES_ON:
         head, at = stream.read(4), at + 4
@@ -140,12 +138,19 @@ def _lengths(stream: IO[bytes], body: int, batch: _Table) -> int:
     """Add up what the packed buffers of a batch say that they unpack to."""
     total = 0
     for offset, length in batch.structs(2, "<qq"):
-        if length < 8 or offset < 0:
+        if length < 8:
             continue
-        stream.seek(body + offset)
+        _go(stream, body + offset)
         said = _number(stream.read(8), "<q", 0)
         total += length if said == _AS_IT_IS else max(0, said)
     return total
+
+
+def _go(stream: IO[bytes], at: int) -> None:
+    # Beyond its end the systems differ in what they let one seek.
+    if not 0 <= at <= stream.seek(0, 2):
+        raise pa.ArrowInvalid(f"a message leads to byte {at}, out of the file")
+    stream.seek(at)
 
 
 def _number(data: bytes, kind: str, at: int) -> int:

@@ -1,6 +1,8 @@
 """What batches of Arrow files unpack to, beside what Arrow unpacks."""
 
 import io
+import tempfile
+from contextlib import suppress
 
 import pyarrow as pa
 import pytest
@@ -78,10 +80,22 @@ def test_bytes_that_are_no_messages_are_damage_and_nothing_else(way, data):
         damaged[data.draw(st.integers(6, len(whole) - 1))] = data.draw(st.sampled_from([0, 1, 127, 128, 255]))
     cut = bytes(damaged[: data.draw(st.integers(0, len(whole)))])
     for content in (bytes(damaged), cut, whole[: len(cut)]):
-        try:
-            assert all(size >= 0 for size in unpacked(io.BytesIO(content)))
-        except pa.ArrowInvalid:
-            pass
+        with tempfile.TemporaryFile() as file, suppress(pa.ArrowInvalid):
+            file.write(content)
+            assert all(size >= 0 for size in unpacked(file))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("bits", [31, 44, 62, 63])
+def test_a_place_that_leads_out_of_the_file_is_damage(way, bits, tmp_path):
+    """Each number of 64 bits, in turn: offsets, lengths and counts among them."""
+    whole = written(way, "zstd").getvalue()
+    for at in range(8, len(whole) - 8, 8):
+        damaged = bytearray(whole)
+        damaged[at : at + 8] = ((1 << bits) - 8).to_bytes(8, "little")
+        (tmp_path / "a").write_bytes(damaged)
+        with open(tmp_path / "a", "rb") as file, suppress(pa.ArrowInvalid):
+            assert all(size >= 0 for size in unpacked(file))
 
 
 @pytest.mark.parametrize("packing", ["lz4", "zstd"])
